@@ -1,0 +1,1 @@
+//! Small programs, each of which teaches one thing.
