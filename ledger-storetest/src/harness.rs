@@ -61,6 +61,30 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), limits: Limits::default(), append_only: false }
+        Self {
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+            append_only: false,
+        }
+    }
+}
+
+impl Setup {
+    /// Takes the time from `clock`.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Refuses beyond `limits`.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Refuses changes to entries.
+    pub fn append_only(mut self) -> Self {
+        self.append_only = true;
+        self
     }
 }
