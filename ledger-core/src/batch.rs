@@ -20,7 +20,11 @@ pub struct Batch<I> {
 impl<I> Batch<I> {
     /// Makes an unconditional batch.
     pub fn new(stream: impl Into<StreamName>, entries: Vec<NewEntry>) -> Self {
-        Self { stream: stream.into(), entries, condition: None }
+        Self {
+            stream: stream.into(),
+            entries,
+            condition: None,
+        }
     }
 
     /// Adds the condition under which the batch is appended.
@@ -70,6 +74,9 @@ impl<I: Copy> Receipt<I> {
 
     /// How many entries were written.
     pub fn appended(&self) -> usize {
-        self.outcomes.iter().filter(|outcome| !outcome.is_duplicate()).count()
+        self.outcomes
+            .iter()
+            .filter(|outcome| !outcome.is_duplicate())
+            .count()
     }
 }

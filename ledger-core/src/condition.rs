@@ -52,7 +52,11 @@ pub trait Evidence<I> {
 impl<I: Id> Condition<I> {
     /// Holds if no entry that `filter` chooses has an id greater than `after` (none: if there is no such entry).
     pub fn none_after(filter: Filter, after: impl Into<Option<I>>) -> Self {
-        Self { filter, after: after.into(), exact: false }
+        Self {
+            filter,
+            after: after.into(),
+            exact: false,
+        }
     }
 
     /// Holds if the stream has no entry: it is new, or wholly trimmed.
@@ -62,7 +66,11 @@ impl<I: Id> Condition<I> {
 
     /// Holds if `id` is the last id that the stream gave out, whether or not that entry is still there.
     pub fn head_is(id: I) -> Self {
-        Self { filter: Filter::new(), after: Some(id), exact: true }
+        Self {
+            filter: Filter::new(),
+            after: Some(id),
+            exact: true,
+        }
     }
 
     /// Holds if `id` is the last entry with this order key (none: if there is no entry with it).
@@ -71,7 +79,11 @@ impl<I: Id> Condition<I> {
     /// can go on; one that the stream never gave out, or that belongs to another order key, is a conflict.
     pub fn last_of(order_key: impl Into<String>, id: impl Into<Option<I>>) -> Self {
         let after = id.into();
-        Self { filter: Filter::new().order_key(order_key), after, exact: after.is_some() }
+        Self {
+            filter: Filter::new().order_key(order_key),
+            after,
+            exact: after.is_some(),
+        }
     }
 
     /// Decides the condition for `stream` by what `evidence` shows. For stores.
@@ -84,7 +96,8 @@ impl<I: Id> Condition<I> {
             return self.require(stream, head == self.after, head);
         }
         let newest = evidence.newest(&self.filter)?;
-        let holds = newest <= self.after && (!self.exact || newest == self.after || self.is_gone(evidence)?);
+        let holds = newest <= self.after
+            && (!self.exact || newest == self.after || self.is_gone(evidence)?);
         self.require(stream, holds, newest)
     }
 
@@ -168,7 +181,12 @@ mod tests {
 
     #[test]
     fn the_conflict_names_what_is_in_the_way() {
-        let error = Condition::last_of("a", 2).check(&"s".into(), &mut Sample).unwrap_err();
-        assert_eq!(error.to_string(), r#"append to stream "s" conflicts: expected last entry 2, found 3"#);
+        let error = Condition::last_of("a", 2)
+            .check(&"s".into(), &mut Sample)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"append to stream "s" conflicts: expected last entry 2, found 3"#
+        );
     }
 }

@@ -123,7 +123,9 @@ pub enum Error {
         found: ContentType,
     },
     /// The entry is of a newer schema than this program knows. Reading can go on behind it; better update the program.
-    #[error("entry {id} of stream {stream:?} has schema version {found}, this program knows {supported}")]
+    #[error(
+        "entry {id} of stream {stream:?} has schema version {found}, this program knows {supported}"
+    )]
     SchemaTooNew {
         /// The stream it is in.
         stream: StreamName,
@@ -288,7 +290,9 @@ impl Error {
             | Self::ContentTypeMismatch { .. }
             | Self::SchemaTooNew { .. }
             | Self::Upcast { .. } => Action::SkipEntry,
-            Self::OutcomeUnknown { .. } | Self::Busy { .. } | Self::Unavailable { .. } => Action::Retry,
+            Self::OutcomeUnknown { .. } | Self::Busy { .. } | Self::Unavailable { .. } => {
+                Action::Retry
+            }
             Self::Closed | Self::Poisoned { .. } => Action::Reopen,
             Self::Full { .. }
             | Self::ReadOnly { .. }
@@ -314,7 +318,8 @@ impl Error {
 }
 
 fn last_entry(id: &Option<String>) -> String {
-    id.as_ref().map_or_else(|| "no entry".into(), |id| format!("last entry {id}"))
+    id.as_ref()
+        .map_or_else(|| "no entry".into(), |id| format!("last entry {id}"))
 }
 
 fn id_or_none(id: &Option<String>) -> &str {

@@ -56,7 +56,10 @@ impl Filter {
 
     /// Tells whether it chooses every entry.
     pub fn is_empty(&self) -> bool {
-        self.order_keys.is_empty() && self.kinds.is_empty() && self.tags.is_empty() && self.metadata.is_empty()
+        self.order_keys.is_empty()
+            && self.kinds.is_empty()
+            && self.tags.is_empty()
+            && self.metadata.is_empty()
     }
 
     /// Tells whether it chooses `entry`.
@@ -64,7 +67,10 @@ impl Filter {
         is_any_of(entry.order_key.as_deref(), &self.order_keys)
             && is_any_of(entry.kind.as_deref(), &self.kinds)
             && self.tags.iter().all(|tag| entry.tags.contains(tag))
-            && self.metadata.iter().all(|(key, value)| entry.metadata.get(key) == Some(value))
+            && self
+                .metadata
+                .iter()
+                .all(|(key, value)| entry.metadata.get(key) == Some(value))
     }
 }
 
@@ -78,7 +84,12 @@ mod tests {
     use crate::{NewEntry, Timestamp};
 
     fn entry() -> Entry<u64, ()> {
-        let new = NewEntry::new(()).kind("Placed").order_key("o-1").tag("a").tag("b").metadata("user", "ann");
+        let new = NewEntry::new(())
+            .kind("Placed")
+            .order_key("o-1")
+            .tag("a")
+            .tag("b")
+            .metadata("user", "ann");
         Entry::recorded(1, "orders".into(), Timestamp::from_micros(0), new)
     }
 
@@ -89,14 +100,32 @@ mod tests {
 
     #[test]
     fn any_order_key_and_any_kind_will_do() {
-        assert!(Filter::new().order_key("o-9").order_key("o-1").kind("Paid").kind("Placed").matches(&entry()));
+        assert!(
+            Filter::new()
+                .order_key("o-9")
+                .order_key("o-1")
+                .kind("Paid")
+                .kind("Placed")
+                .matches(&entry())
+        );
         assert!(!Filter::new().order_key("o-9").matches(&entry()));
-        assert!(!Filter::new().order_key("o-1").kind("Paid").matches(&entry()));
+        assert!(
+            !Filter::new()
+                .order_key("o-1")
+                .kind("Paid")
+                .matches(&entry())
+        );
     }
 
     #[test]
     fn all_tags_and_all_metadata_must_be_there() {
-        assert!(Filter::new().tag("a").tag("b").metadata("user", "ann").matches(&entry()));
+        assert!(
+            Filter::new()
+                .tag("a")
+                .tag("b")
+                .metadata("user", "ann")
+                .matches(&entry())
+        );
         assert!(!Filter::new().tag("a").tag("c").matches(&entry()));
         assert!(!Filter::new().metadata("user", "bob").matches(&entry()));
     }

@@ -69,7 +69,9 @@ impl Limits {
         for batch in batches {
             self.check_stream_name(&batch.stream)?;
             if batches.len() > 1 && !seen.insert(&batch.stream) {
-                return Err(Error::InvalidInput { reason: format!("stream {:?} is named twice", batch.stream) });
+                return Err(Error::InvalidInput {
+                    reason: format!("stream {:?} is named twice", batch.stream),
+                });
             }
         }
         Ok(())
@@ -78,11 +80,16 @@ impl Limits {
     /// Checks one entry and tells its size.
     fn check_entry(&self, entry: &NewEntry) -> Result<usize> {
         if entry.schema_version == 0 {
-            return Err(Error::InvalidInput { reason: "schema versions start at 1".into() });
+            return Err(Error::InvalidInput {
+                reason: "schema versions start at 1".into(),
+            });
         }
         let payload = entry.value.bytes.len();
         within("bytes in a payload", payload, self.payload_bytes_max)?;
-        let content_type = self.check_key("bytes in a content type", Some(entry.value.content_type.as_str()))?;
+        let content_type = self.check_key(
+            "bytes in a content type",
+            Some(entry.value.content_type.as_str()),
+        )?;
         let kind = self.check_key("bytes in a kind", entry.kind.as_deref())?;
         let order_key = self.check_key("bytes in an order key", entry.order_key.as_deref())?;
         let dedup_key = self.check_key("bytes in a dedup key", entry.dedup_key.as_deref())?;
@@ -121,7 +128,9 @@ impl Limits {
 
     fn check_name(&self, whose: &'static str, name: &str) -> Result<()> {
         if name.is_empty() {
-            return Err(Error::InvalidInput { reason: format!("the name of the {whose} is empty") });
+            return Err(Error::InvalidInput {
+                reason: format!("the name of the {whose} is empty"),
+            });
         }
         within("bytes in a name", name.len(), self.name_bytes_max)
     }
@@ -144,7 +153,11 @@ impl Limits {
     /// # Errors
     /// [`Error::LimitExceeded`].
     pub fn check_annotations(&self, annotations: &TextMap) -> Result<()> {
-        within("bytes in annotations", text_bytes(annotations), self.metadata_bytes_max)
+        within(
+            "bytes in annotations",
+            text_bytes(annotations),
+            self.metadata_bytes_max,
+        )
     }
 
     /// Checks a checkpoint's value.
@@ -152,7 +165,11 @@ impl Limits {
     /// # Errors
     /// [`Error::LimitExceeded`].
     pub fn check_checkpoint_value(&self, value: &[u8]) -> Result<()> {
-        within("bytes in a checkpoint", value.len(), self.checkpoint_bytes_max)
+        within(
+            "bytes in a checkpoint",
+            value.len(),
+            self.checkpoint_bytes_max,
+        )
     }
 
     /// Checks the size of a filter: what no entry can hold need not be looked for.
@@ -160,11 +177,19 @@ impl Limits {
     /// # Errors
     /// [`Error::LimitExceeded`].
     pub fn check_filter(&self, filter: &Filter) -> Result<()> {
-        for key in filter.order_keys.iter().chain(&filter.kinds).chain(&filter.tags) {
+        for key in filter
+            .order_keys
+            .iter()
+            .chain(&filter.kinds)
+            .chain(&filter.tags)
+        {
             self.check_key("bytes in a key of a filter", Some(key))?;
         }
         self.check_metadata(&filter.metadata)?;
-        let count = filter.order_keys.len() + filter.kinds.len() + filter.tags.len() + filter.metadata.len();
+        let count = filter.order_keys.len()
+            + filter.kinds.len()
+            + filter.tags.len()
+            + filter.metadata.len();
         within("keys in a filter", count, FILTER_KEYS_MAX)
     }
 }
@@ -173,12 +198,19 @@ impl Limits {
 pub const FILTER_KEYS_MAX: usize = 1_000;
 
 fn text_bytes(pairs: &TextMap) -> usize {
-    pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+    pairs
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum()
 }
 
 fn within(limit: &'static str, size: usize, max: usize) -> Result<()> {
     if size > max {
-        return Err(Error::LimitExceeded { limit, size: size as u64, max: max as u64 });
+        return Err(Error::LimitExceeded {
+            limit,
+            size: size as u64,
+            max: max as u64,
+        });
     }
     Ok(())
 }

@@ -66,7 +66,10 @@ pub struct Payload {
 impl Payload {
     /// Puts bytes and content type together.
     pub fn new(bytes: impl Into<Bytes>, content_type: ContentType) -> Self {
-        Self { bytes: bytes.into(), content_type }
+        Self {
+            bytes: bytes.into(),
+            content_type,
+        }
     }
 
     /// Bytes that are JSON text already.
@@ -83,6 +86,11 @@ impl Payload {
 /// Shows type and size, not the bytes: payloads may be large, and may be secret.
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({}, {} bytes)", self.content_type, self.bytes.len())
+        write!(
+            f,
+            "Payload({}, {} bytes)",
+            self.content_type,
+            self.bytes.len()
+        )
     }
 }

@@ -112,7 +112,9 @@ impl<I> ReadOptions<I> {
     /// [`Error::InvalidInput`] if the limit is zero.
     pub fn validate(&self) -> Result<()> {
         if self.limit == 0 {
-            return Err(Error::InvalidInput { reason: "the limit of a read is zero".into() });
+            return Err(Error::InvalidInput {
+                reason: "the limit of a read is zero".into(),
+            });
         }
         Ok(())
     }
@@ -151,17 +153,32 @@ impl<I: Copy + Ord> Page<I> {
         head: Option<I>,
     ) -> Self {
         let is_full = entries.len() + tombstones.len() >= options.limit;
-        let last_items = [entries.last().map(|entry| entry.id), tombstones.last().copied()];
+        let last_items = [
+            entries.last().map(|entry| entry.id),
+            tombstones.last().copied(),
+        ];
         let last = match options.direction {
             Direction::Ascending => last_items.into_iter().flatten().max(),
             Direction::Descending => last_items.into_iter().flatten().min(),
         };
-        Self { entries, tombstones, first, head, next: last.filter(|_| is_full) }
+        Self {
+            entries,
+            tombstones,
+            first,
+            head,
+            next: last.filter(|_| is_full),
+        }
     }
 
     /// Makes the page of a stream that does not exist. For stores.
     pub fn empty() -> Self {
-        Self { entries: Vec::new(), tombstones: Vec::new(), first: None, head: None, next: None }
+        Self {
+            entries: Vec::new(),
+            tombstones: Vec::new(),
+            first: None,
+            head: None,
+            next: None,
+        }
     }
 }
 

@@ -53,7 +53,9 @@ impl Retention {
     /// [`Error::InvalidInput`] if no bound is set.
     pub fn validate(&self) -> Result<()> {
         if *self == Self::default() {
-            return Err(Error::InvalidInput { reason: "the retention sets no bound".into() });
+            return Err(Error::InvalidInput {
+                reason: "the retention sets no bound".into(),
+            });
         }
         Ok(())
     }

@@ -23,7 +23,13 @@ pub struct Stat<I> {
 impl<I> Stat<I> {
     /// Tells of a stream that was never appended to. For stores, which fill in the rest.
     pub fn empty(durability: Durability) -> Self {
-        Self { first: None, head: None, count: 0, bytes: 0, durability }
+        Self {
+            first: None,
+            head: None,
+            count: 0,
+            bytes: 0,
+            durability,
+        }
     }
 }
 
@@ -42,6 +48,10 @@ pub struct Health {
 impl Health {
     /// Tells of an engine that answered in `round_trip`.
     pub fn new(engine: impl Into<String>, round_trip: Duration) -> Self {
-        Self { round_trip, engine: engine.into(), warnings: Vec::new() }
+        Self {
+            round_trip,
+            engine: engine.into(),
+            warnings: Vec::new(),
+        }
     }
 }

@@ -66,7 +66,11 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::Error::InvalidInput) for a limit of zero.
-    async fn read(&self, stream: &StreamName, options: &ReadOptions<Self::Id>) -> Result<Page<Self::Id>>;
+    async fn read(
+        &self,
+        stream: &StreamName,
+        options: &ReadOptions<Self::Id>,
+    ) -> Result<Page<Self::Id>>;
 
     /// Tells a stream's first id, head, count and bytes (C6.1).
     ///
@@ -102,7 +106,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`EntryNotFound`](crate::Error::EntryNotFound), [`AppendOnly`](crate::Error::AppendOnly),
     /// [`LimitExceeded`](crate::Error::LimitExceeded).
-    async fn set_tags(&self, stream: &StreamName, id: Self::Id, tags: BTreeSet<String>) -> Result<()>;
+    async fn set_tags(
+        &self,
+        stream: &StreamName,
+        id: Self::Id,
+        tags: BTreeSet<String>,
+    ) -> Result<()>;
 
     /// Merges `changes` into an entry's annotations and stamps its `updated_at` (C7). A value of none deletes the key.
     ///
@@ -162,13 +171,23 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`CheckpointConflict`](crate::Error::CheckpointConflict): load again, decide again.
-    async fn delete_checkpoint(&self, stream: &StreamName, name: &str, expected: Revision) -> Result<()>;
+    async fn delete_checkpoint(
+        &self,
+        stream: &StreamName,
+        name: &str,
+        expected: Revision,
+    ) -> Result<()>;
 
     /// Lists up to `limit` names of a stream's checkpoints, in byte order, behind the name `after`.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::Error::InvalidInput) for a limit of zero.
-    async fn list_checkpoints(&self, stream: &StreamName, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
+    async fn list_checkpoints(
+        &self,
+        stream: &StreamName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>>;
 
     /// Does a real round trip, reading and writing nothing of the user's (C11).
     ///

@@ -68,9 +68,9 @@ impl FromStr for Timestamp {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let time: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| Error::InvalidInput { reason: format!("{text:?} is no RFC 3339 time") })?;
+        let time: jiff::Timestamp = text.parse().map_err(|_| Error::InvalidInput {
+            reason: format!("{text:?} is no RFC 3339 time"),
+        })?;
         Ok(Self(time.as_microsecond()))
     }
 }
@@ -87,7 +87,10 @@ mod tests {
 
     #[test]
     fn times_outside_the_calendar_still_print() {
-        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), format!("{} us", i64::MAX));
+        assert_eq!(
+            Timestamp::from_micros(i64::MAX).to_string(),
+            format!("{} us", i64::MAX)
+        );
     }
 
     #[test]
@@ -98,6 +101,9 @@ mod tests {
 
     #[test]
     fn text_that_is_no_time_is_refused() {
-        assert!(matches!("noon".parse::<Timestamp>(), Err(Error::InvalidInput { .. })));
+        assert!(matches!(
+            "noon".parse::<Timestamp>(),
+            Err(Error::InvalidInput { .. })
+        ));
     }
 }

@@ -41,7 +41,11 @@ impl Wakeups {
         let mut streams = self.lock();
         let waiting = streams.entry(stream.clone()).or_default();
         waiting.listeners += 1;
-        Listener { wakeups: self, stream: stream.clone(), listening: waiting.event.listen() }
+        Listener {
+            wakeups: self,
+            stream: stream.clone(),
+            listening: waiting.event.listen(),
+        }
     }
 
     /// Wakes all who listen to `stream`.
@@ -79,7 +83,9 @@ impl Listener<'_> {
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
         let mut streams = self.wakeups.lock();
-        let Some(waiting) = streams.get_mut(&self.stream) else { return };
+        let Some(waiting) = streams.get_mut(&self.stream) else {
+            return;
+        };
         waiting.listeners -= 1;
         if waiting.listeners == 0 {
             streams.remove(&self.stream);
