@@ -12,9 +12,9 @@ use crate::name::StreamName;
 /// ```
 /// use ledger_core::{Condition, Filter};
 /// // Nobody reserved seat 12 since I looked at entry 41:
-/// let seat = Condition::none_after(Filter::new().order_key("seat-12"), Some(41_u64));
+/// let seat: Condition<u64> = Condition::none_after(Filter::new().order_key("seat-12"), 41);
 /// // I decided on the state of this aggregate as of its entry 17:
-/// let aggregate = Condition::last_of("o-1", Some(17_u64));
+/// let aggregate: Condition<u64> = Condition::last_of("o-1", 17);
 /// # let _ = (seat, aggregate);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
