@@ -15,8 +15,14 @@ impl Harness for Memory {
     }
 
     async fn open(&self, setup: Setup) -> Result<MemoryStore> {
-        let options = MemoryOptions::default().with_clock(setup.clock).with_limits(setup.limits);
-        let options = if setup.append_only { options.append_only() } else { options };
+        let options = MemoryOptions::default()
+            .with_clock(setup.clock)
+            .with_limits(setup.limits);
+        let options = if setup.append_only {
+            options.append_only()
+        } else {
+            options
+        };
         Ok(self.0.reopen(options))
     }
 }

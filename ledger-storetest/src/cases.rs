@@ -2,4 +2,7 @@
 //!
 //! A case is given a fresh place, and panics if the store breaks the claim that the case is named after.
 
+pub(crate) mod append;
+pub(crate) mod conditions;
+pub(crate) mod dedup;
 pub(crate) mod order;

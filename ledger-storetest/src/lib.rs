@@ -11,6 +11,7 @@ mod cases;
 mod fixture;
 pub mod harness;
 mod place;
+mod race;
 mod registry;
 mod runner;
 
