@@ -1,7 +1,7 @@
 //! Wakes followers of a stream, inside one process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::{Event, EventListener};
 
@@ -18,7 +18,7 @@ pub struct Wakeups {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    event: Event,
+    event: Arc<Event>,
     listeners: usize,
 }
 
@@ -50,16 +50,21 @@ impl Wakeups {
 
     /// Wakes all who listen to `stream`.
     pub fn wake(&self, stream: &StreamName) {
-        if let Some(waiting) = self.lock().get(stream) {
-            waiting.event.notify(usize::MAX);
-        }
+        let event = self
+            .lock()
+            .get(stream)
+            .map(|waiting| Arc::clone(&waiting.event));
+        event.into_iter().for_each(notify);
     }
 
     /// Wakes all who listen to anything: the store was closed, or somebody else has written.
     pub fn wake_all(&self) {
-        for waiting in self.lock().values() {
-            waiting.event.notify(usize::MAX);
-        }
+        let events: Vec<_> = self
+            .lock()
+            .values()
+            .map(|waiting| Arc::clone(&waiting.event))
+            .collect();
+        events.into_iter().for_each(notify);
     }
 
     /// Tells whether nobody listens.
@@ -71,6 +76,11 @@ impl Wakeups {
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamName, Waiting>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Runs the listeners' wakers, which may do anything, dropping listeners included: never under the lock.
+fn notify(event: Arc<Event>) {
+    event.notify(usize::MAX);
 }
 
 impl Listener<'_> {
