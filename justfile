@@ -1,0 +1,28 @@
+# Lists the recipes.
+default:
+    @just --list
+
+# Runs all tests and doc tests: `just test`, `just test -p ledger-core`.
+test *args:
+    scripts/test {{ args }}
+
+# Checks format and lints, as CI does.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Builds the documentation and opens it.
+doc:
+    cargo doc --workspace --no-deps --locked --open
+
+# Races the stores against bare engines.
+bench *args:
+    cargo run --release --locked -p ledger-bench -- {{ args }}
+
+# Runs an example: `just example flights`.
+example name *args:
+    cargo run --release --locked --example {{ name }} -- {{ args }}
+
+# Runs everything that CI runs.
+ci:
+    .ci/run
