@@ -6,3 +6,5 @@ pub(crate) mod append;
 pub(crate) mod conditions;
 pub(crate) mod dedup;
 pub(crate) mod order;
+
+pub(crate) use crate::model;

@@ -10,6 +10,7 @@
 mod cases;
 mod fixture;
 pub mod harness;
+mod model;
 mod place;
 mod race;
 mod registry;

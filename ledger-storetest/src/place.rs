@@ -17,6 +17,11 @@ impl Place {
         Self(Box::new(H::fresh().await))
     }
 
+    /// Another place of the same kind.
+    pub(crate) async fn another(&self) -> Self {
+        Self(self.0.another().await)
+    }
+
     /// Opens the store as most users do.
     pub(crate) async fn open(&self) -> SharedStore<u64> {
         self.open_with(Setup::default()).await
@@ -74,12 +79,17 @@ pub(crate) fn not_applicable(why: &str) {
 /// A [`Harness`] as an object.
 #[async_trait]
 trait AnyHarness: Send + Sync {
+    async fn another(&self) -> Box<dyn AnyHarness>;
     async fn object(&self, setup: Setup) -> Result<Arc<dyn Store<Id = u64>>>;
     async fn stall(&self, batch: Batch<u64>) -> Option<Box<dyn Stalled>>;
 }
 
 #[async_trait]
 impl<H: Harness> AnyHarness for H {
+    async fn another(&self) -> Box<dyn AnyHarness> {
+        Box::new(H::fresh().await)
+    }
+
     async fn object(&self, setup: Setup) -> Result<Arc<dyn Store<Id = u64>>> {
         Ok(Arc::new(self.open(setup).await?))
     }

@@ -34,6 +34,9 @@ macro_rules! suite {
 macro_rules! each_case {
     ($what:ident $harness:ty) => {
         $crate::expand_cases! { $what $harness;
+            model {
+                every_clause_random_histories_agree_with_the_model
+            }
             order {
                 c1_1_ids_increase_in_the_order_of_appends
                 c1_2_a_tailing_reader_misses_nothing_of_many_writers
