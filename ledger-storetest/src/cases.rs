@@ -5,6 +5,12 @@
 pub(crate) mod append;
 pub(crate) mod conditions;
 pub(crate) mod dedup;
+pub(crate) mod expiry;
+pub(crate) mod fields;
+pub(crate) mod marks;
 pub(crate) mod order;
+pub(crate) mod read;
+pub(crate) mod streams;
+pub(crate) mod trim;
 
 pub(crate) use crate::model;

@@ -10,6 +10,7 @@
 mod cases;
 mod fixture;
 pub mod harness;
+mod hostile;
 mod model;
 mod place;
 mod race;

@@ -110,6 +110,98 @@ macro_rules! each_case {
                 c4_3_a_partly_new_batch_is_held_to_its_condition
                 c4_3_a_repeated_batch_among_several_passes
             }
+            read {
+                c5_1_a_page_begins_behind_its_cursor
+                c5_1_a_page_ends_before_its_cursor
+                c5_1_descending_begins_at_the_newest
+                c5_1_cursors_that_cross_choose_nothing
+                c5_1_extreme_cursors_are_ordinary
+                c5_1_a_page_keeps_to_its_limit
+                c5_1_a_page_holds_a_hundred_by_default
+                c5_1_a_zero_limit_is_refused
+                c5_1_filters_choose_ascending
+                c5_1_filters_choose_descending
+                c5_1_filters_tell_empty_from_absent
+                c5_1_since_chooses_by_time
+                c5_1_all_options_hold_together
+                c5_1_pages_continue_without_gap_or_repeat
+                c5_1_reading_creates_no_stream
+                c5_2_a_page_tells_the_head
+                c5_2_a_trimmed_stream_keeps_its_head
+                c5_2_a_page_is_of_one_state
+                c5_3_entries_are_stamped_by_the_stores_clock
+                c5_3_a_clock_set_back_is_not_followed
+                c5_3_time_does_not_step_back_over_a_reopen_or_a_trim
+            }
+            fields {
+                c5_4_every_field_comes_back
+                c5_4_empty_is_told_from_absent
+                c5_4_payloads_come_back_byte_for_byte
+                c5_4_json_comes_back_byte_for_byte
+                c5_4_content_types_come_back
+                c5_4_extreme_versions_and_times_come_back
+                c5_4_times_before_the_epoch_come_back
+                c5_4_hostile_text_comes_back
+                c5_4_hostile_text_is_found_by_filter
+                c5_4_many_tags_and_pairs_come_back
+            }
+            expiry {
+                c5_5_an_expired_entry_is_not_returned
+                c5_5_an_expired_entry_keeps_its_id
+                c5_5_an_entry_may_be_born_expired
+                c5_5_expired_entries_do_not_fill_a_page
+                c5_5_tombstones_account_for_every_id
+                c5_5_tombstones_are_chosen_by_cursor_only
+                c5_5_tombstones_are_chosen_by_time
+                c5_5_a_purge_erases_what_has_expired
+                c5_5_what_was_purged_does_not_come_back
+                c5_5_purging_creates_no_stream
+            }
+            trim {
+                c6_1_a_trim_removes_through_its_id
+                c6_1_a_trim_may_be_repeated
+                c6_1_a_trim_beyond_the_head_keeps_the_head
+                c6_1_a_trim_before_the_first_removes_nothing
+                c6_1_a_trim_concerns_its_stream_only
+                c6_1_a_trim_survives_a_reopen
+                c6_1_stat_counts
+                c6_1_stat_counts_what_has_expired
+                c6_2_retention_by_count_keeps_the_newest
+                c6_2_retention_by_age_keeps_the_young
+                c6_2_retention_by_bytes_removes_the_oldest
+                c6_2_every_bound_of_a_retention_counts
+                c6_2_a_retention_without_a_bound_is_refused
+                c6_2_retention_creates_no_stream
+            }
+            marks {
+                c7_tags_are_replaced
+                c7_filters_see_changed_tags
+                c7_annotations_are_merged
+                c7_marks_stamp_updated_at
+                c7_marks_change_nothing_else
+                c7_marks_need_an_entry
+                c7_expired_entries_cannot_be_marked
+                c7_an_append_only_store_refuses_marks
+                c7_marks_survive_a_reopen
+                c7_hostile_marks_come_back
+                c7_racing_annotations_all_remain
+            }
+            streams {
+                c8_streams_are_listed_in_byte_order
+                c8_lists_are_paged
+                c8_a_trimmed_stream_is_not_listed
+                c8_a_renamed_stream_keeps_everything
+                c8_the_old_name_is_fresh
+                c8_a_rename_survives_a_reopen
+                c8_a_name_in_use_is_refused
+                c8_a_trimmed_streams_name_is_in_use
+                c8_a_name_with_checkpoints_is_in_use
+                c8_an_unknown_stream_cannot_be_renamed
+                c8_a_trimmed_stream_can_be_renamed
+                c8_a_stream_may_be_renamed_to_itself
+                c8_hostile_names_are_names
+                c8_hostile_names_can_be_worked_with
+            }
         }
     };
 }
