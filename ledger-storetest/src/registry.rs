@@ -202,6 +202,71 @@ macro_rules! each_case {
                 c8_hostile_names_are_names
                 c8_hostile_names_can_be_worked_with
             }
+            follow {
+                c9_history_is_followed_by_what_is_appended
+                c9_there_is_no_seam_under_many_writers
+                c9_writers_of_another_opening_are_followed
+                c9_a_filter_chooses_what_is_followed
+                c9_a_stream_may_be_followed_before_it_exists
+                c9_dropped_followers_are_forgotten
+                c9_a_wait_for_the_past_returns
+                c9_a_wait_ends_with_an_append
+                c9_a_wait_ends_with_an_append_of_another_opening
+                c9_all_waits_end
+            }
+            checkpoints {
+                c10_a_checkpoint_is_loaded_as_saved
+                c10_a_stale_save_is_refused
+                c10_a_save_of_the_absent_is_refused
+                c10_revisions_grow
+                c10_one_racing_save_wins_each_round
+                c10_one_racing_save_of_two_openings_wins
+                c10_a_stale_deletion_is_refused
+                c10_a_revision_is_never_used_again
+                c10_checkpoints_survive_a_reopen
+                c10_checkpoints_survive_a_trim
+                c10_a_checkpoint_needs_no_stream
+                c10_a_checkpoint_belongs_to_its_stream
+                c10_checkpoints_are_listed
+                c10_hostile_names_are_names
+            }
+            life {
+                c11_a_reopened_store_holds_everything
+                c11_a_store_may_be_dropped_without_a_close
+                c11_a_store_may_be_reopened_often
+                c11_a_closed_store_says_so
+                c11_an_empty_append_is_refused_after_a_close
+                c11_capabilities_are_told_after_a_close
+                c11_a_close_wakes_who_waits
+                c11_a_close_settles_what_was_begun
+                c11_two_openings_hold_one_store
+                c11_two_openings_agree_on_time
+                c11_a_close_leaves_other_openings_open
+                c11_health_touches_nothing
+            }
+            limits {
+                c2_4_payloads_have_a_limit
+                c2_4_kinds_have_a_limit
+                c2_4_order_keys_have_a_limit
+                c2_4_dedup_keys_have_a_limit
+                c2_4_content_types_have_a_limit
+                c2_4_a_tag_has_a_limit
+                c2_4_tags_together_have_a_limit
+                c2_4_metadata_has_a_limit
+                c2_4_limits_count_bytes
+                c2_4_batches_have_a_most_of_entries
+                c2_4_batches_have_a_most_of_bytes
+                c2_4_filters_have_limits
+                c2_4_marks_have_limits
+                c2_4_merged_annotations_have_a_limit
+                c2_4_checkpoints_have_a_limit
+                c2_4_names_have_limits
+                c2_4_schema_version_zero_is_refused
+                c2_4_limits_come_first
+                c2_4_the_default_limits_are_real
+                c2_4_the_largest_batch_is_taken
+                c2_4_a_batch_of_too_many_bytes_is_refused
+            }
         }
     };
 }
