@@ -332,7 +332,8 @@ impl Store for MemoryStore {
         Ok(self
             .lock()?
             .get(stream)
-            .and_then(|stream| stream.load_checkpoint(name)))
+            .and_then(|stream| stream.load_checkpoint(name))
+            .cloned())
     }
 
     async fn save_checkpoint(
@@ -344,8 +345,7 @@ impl Store for MemoryStore {
     ) -> Result<Revision> {
         self.enter_checkpoint(stream, name)?;
         self.limits().check_checkpoint_value(&value)?;
-        self.lock()?
-            .change_checkpoint(stream, name, Some(value), expected)
+        self.lock()?.save_checkpoint(stream, name, value, expected)
     }
 
     async fn delete_checkpoint(
@@ -355,9 +355,7 @@ impl Store for MemoryStore {
         expected: Revision,
     ) -> Result<()> {
         self.enter_checkpoint(stream, name)?;
-        self.lock()?
-            .change_checkpoint(stream, name, None, Some(expected))
-            .map(drop)
+        self.lock()?.delete_checkpoint(stream, name, expected)
     }
 
     async fn list_checkpoints(
