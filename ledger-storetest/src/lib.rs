@@ -20,3 +20,8 @@ mod runner;
 pub use harness::{Harness, Setup, Stalled};
 pub use registry::{Case, cases};
 pub use runner::{Failure, run};
+
+/// Keeps the program of the guide compiling, and running.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/TEST-YOUR-BACKEND.md")]
+pub struct Guide;
