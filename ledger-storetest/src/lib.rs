@@ -11,6 +11,7 @@ mod cases;
 mod fixture;
 pub mod harness;
 mod hostile;
+mod methods;
 mod model;
 mod place;
 mod race;

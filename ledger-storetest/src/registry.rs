@@ -239,7 +239,6 @@ macro_rules! each_case {
                 c11_a_store_may_be_dropped_without_a_close
                 c11_a_store_may_be_reopened_often
                 c11_a_closed_store_says_so
-                c11_an_empty_append_is_refused_after_a_close
                 c11_capabilities_are_told_after_a_close
                 c11_a_close_wakes_who_waits
                 c11_a_close_settles_what_was_begun
