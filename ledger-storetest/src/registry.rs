@@ -68,6 +68,7 @@ macro_rules! each_case {
                 c2_5_a_cancelled_append_is_whole_or_absent
                 c2_5_cancelled_appends_leave_other_writers_alone
                 c2_5_a_cancelled_append_many_is_whole_or_absent
+                c2_5_a_cancelled_change_is_whole_or_absent
                 c2_6_a_store_is_usable_after_refusals
                 c2_a_store_works_as_an_object
             }

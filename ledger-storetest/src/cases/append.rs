@@ -332,6 +332,31 @@ pub(crate) async fn c2_5_a_cancelled_append_many_is_whole_or_absent(place: Place
     );
 }
 
+/// C2.5: other changes that are dropped are wholly made or wholly absent, too, and the store goes on.
+pub(crate) async fn c2_5_a_cancelled_change_is_whole_or_absent(place: Place) {
+    let log = place.log("first").await;
+    for polls in 0..6 {
+        let (old, new) = (format!("old {polls}"), format!("new {polls}"));
+        let (old, new) = (log.beside(old), log.beside(new));
+        let [_, middle, ..] = old.add_all(["a", "b", "c", "d"]).await;
+        cancel_after(old.store.trim(&old.name, middle), polls).await;
+        cancel_after(old.try_save("cp", "value", None), polls).await;
+        cancel_after(old.store.rename(&old.name, &new.name), polls).await;
+        // Refused if the rename that was dropped is made by now.
+        let _ = old.store.rename(&old.name, &new.name).await;
+        let found = new.texts().await;
+        assert!(
+            matches!(found.len(), 2 | 4),
+            "half a trim, or half a rename: {found:?}"
+        );
+        let values = [old.load("cp").await, new.load("cp").await];
+        assert!(
+            values.iter().flatten().all(|found| found.value == "value"),
+            "{values:?}"
+        );
+    }
+}
+
 /// Three entries with an order key that tells their batch.
 fn keyed_batch(log: &Log, batch: usize) -> Batch<u64> {
     log.batch((0..3).map(|n| keyed(&format!("{batch}-{n}")).order_key(format!("batch {batch}"))))

@@ -255,6 +255,9 @@ pub(crate) async fn c2_4_marks_have_limits(place: Place) {
     tag(KEY).await.expect("the tag is at its limit");
     let before = log.picture().await;
     assert_one_over(tag(KEY + 1).await, "tag", KEY);
+    let many = ["a".repeat(20), "b".repeat(20), x(METADATA - 39)].into();
+    let answer = log.store.set_tags(&log.name, id, many).await;
+    assert_one_over(answer, "tags", METADATA);
     assert_eq!(log.picture().await, before);
 }
 
