@@ -110,21 +110,25 @@ impl StreamState {
     }
 
     fn push(&mut self, name: &StreamName, entry: NewEntry, recorded_at: Timestamp) -> u64 {
-        self.head += 1;
+        let id = self.head + 1;
+        self.take_dedup_key(&entry, id);
+        self.head = id;
         self.recorded_at = Some(recorded_at);
         self.bytes += entry.value.bytes.len() as u64;
-        if let Some(key) = entry.dedup_key.clone().filter(|key| !key.is_empty())
-            && let Some(expired) = self.dedup.insert(key, self.head)
-        {
+        let entry = Entry::recorded(id, name.clone(), recorded_at, entry);
+        self.slots.push_back(Slot::Entry(Box::new(entry)));
+        id
+    }
+
+    /// Notes who holds the key from now on. Only an expired entry can have held it before; it is purged, so that no
+    /// clock that steps back brings it to life with a key that is another's.
+    fn take_dedup_key(&mut self, entry: &NewEntry, id: u64) {
+        let Some(key) = entry.dedup_key.as_ref().filter(|key| !key.is_empty()) else {
+            return;
+        };
+        if let Some(expired) = self.dedup.insert(key.clone(), id) {
             self.purge(expired);
         }
-        self.slots.push_back(Slot::Entry(Box::new(Entry::recorded(
-            self.head,
-            name.clone(),
-            recorded_at,
-            entry,
-        ))));
-        self.head
     }
 }
 
