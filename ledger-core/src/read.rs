@@ -111,13 +111,21 @@ impl<I> ReadOptions<I> {
     /// # Errors
     /// [`Error::InvalidInput`] if the limit is zero.
     pub fn validate(&self) -> Result<()> {
-        if self.limit == 0 {
-            return Err(Error::InvalidInput {
-                reason: "the limit of a read is zero".into(),
-            });
-        }
-        Ok(())
+        check_limit(self.limit)
     }
+}
+
+/// Refuses to read or list nothing at all, which is a mistake rather than a wish. For stores.
+///
+/// # Errors
+/// [`Error::InvalidInput`] if `limit` is zero.
+pub fn check_limit(limit: usize) -> Result<()> {
+    if limit == 0 {
+        return Err(Error::InvalidInput {
+            reason: "the limit is zero".into(),
+        });
+    }
+    Ok(())
 }
 
 /// One consistent look at a stream.
