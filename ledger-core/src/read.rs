@@ -143,8 +143,8 @@ pub struct Page<I, E = Entry<I>> {
     pub first: Option<I>,
     /// The last id that the stream gave out, also when all is trimmed; none if it never gave one.
     pub head: Option<I>,
-    /// Where to go on in the same direction: `after` this if ascending, `before` this if descending. None if the
-    /// page is the last one of its direction as of this moment.
+    /// Where to go on in the same direction: `after` this if ascending, `before` this if descending. None if nothing
+    /// more lies there as of this moment. A page that is just full has one even if the page behind it is empty.
     pub next: Option<I>,
 }
 

@@ -113,12 +113,15 @@ impl<'a> Evidence<'a> {
         Ok(page.entries.first().map(|entry| entry.id))
     }
 
-    fn find_visible(&self, id: u64) -> Result<bool, Failure> {
+    fn find_gone(&self, id: u64) -> Result<bool, Failure> {
         let Some(stream) = &self.stream else {
             return Ok(false);
         };
+        if !(1..=stream.head).contains(&id) {
+            return Ok(false);
+        }
         let mut statement = self.connection.prepare_cached(&self.sql.is_visible)?;
-        Ok(id <= stream.head && statement.exists((stream.position(id), self.now.as_micros()))?)
+        Ok(!statement.exists((stream.position(id), self.now.as_micros()))?)
     }
 }
 
@@ -132,8 +135,8 @@ impl ledger_core::Evidence<u64> for Evidence<'_> {
         Ok(self.stream.as_ref().and_then(StreamRow::head))
     }
 
-    fn is_visible(&mut self, id: u64) -> ledger_core::Result<bool> {
-        self.find_visible(id)
+    fn is_gone(&mut self, id: u64) -> ledger_core::Result<bool> {
+        self.find_gone(id)
             .map_err(|failure| self.place.error(failure))
     }
 }

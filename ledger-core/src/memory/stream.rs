@@ -335,7 +335,8 @@ impl Evidence<u64> for AsOf<'_> {
         Ok(self.stream.head())
     }
 
-    fn is_visible(&mut self, id: u64) -> Result<bool> {
-        Ok(self.stream.visible(id, self.now).is_some())
+    fn is_gone(&mut self, id: u64) -> Result<bool> {
+        let was_given_out = (1..=self.stream.head).contains(&id);
+        Ok(was_given_out && self.stream.visible(id, self.now).is_none())
     }
 }
