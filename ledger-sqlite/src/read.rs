@@ -18,6 +18,9 @@ use crate::streams::StreamRow;
 /// How many positions found by order keys are looked up at once.
 const CHUNK_MAX: usize = 1_000;
 
+/// How many entries a page makes room for before it has seen them.
+const RESERVED_MAX: usize = 1_000;
+
 /// Reads the page of `name` that `options` ask for, in a read transaction of its own.
 pub(crate) fn page(
     connection: &Connection,
@@ -56,6 +59,7 @@ impl Reading<'_> {
         let mut collected = Collected::new(self, options);
         let ids = self.ids(stream, options)?;
         if !ids.is_empty() {
+            collected.reserve(&ids);
             let by_key = !options.filter.order_keys.is_empty() && !options.tombstones;
             if by_key {
                 self.collect_by_key(stream, ids, &mut collected)?;
@@ -158,6 +162,14 @@ impl<'a> Collected<'a> {
             now: reading.now,
             entries: Vec::new(),
             tombstones: Vec::new(),
+        }
+    }
+
+    /// Makes room at once for what is known to come.
+    fn reserve(&mut self, ids: &RangeInclusive<u64>) {
+        if self.options.filter.is_empty() {
+            let rows = usize::try_from(ids.end() + 1 - ids.start()).unwrap_or(usize::MAX);
+            self.entries.reserve(rows.min(self.options.limit).min(RESERVED_MAX));
         }
     }
 
