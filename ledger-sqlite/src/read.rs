@@ -169,7 +169,8 @@ impl<'a> Collected<'a> {
     fn reserve(&mut self, ids: &RangeInclusive<u64>) {
         if self.options.filter.is_empty() {
             let rows = usize::try_from(ids.end() + 1 - ids.start()).unwrap_or(usize::MAX);
-            self.entries.reserve(rows.min(self.options.limit).min(RESERVED_MAX));
+            self.entries
+                .reserve(rows.min(self.options.limit).min(RESERVED_MAX));
         }
     }
 

@@ -40,10 +40,16 @@ async fn a_file_of_format_1_keeps_every_field() {
     assert_eq!(book.metadata["user"], "ann");
     assert!(book.tags.contains("urgent"));
     assert_eq!(lamp.annotations["seen"], "yes");
-    assert_eq!(lamp.updated_at, Some("2013-01-01T12:00:00.000009Z".parse().unwrap()));
+    assert_eq!(
+        lamp.updated_at,
+        Some("2013-01-01T12:00:00.000009Z".parse().unwrap())
+    );
     assert_eq!(paid.value.content_type, ContentType::OCTET_STREAM);
     assert_eq!(&paid.value.bytes[..], b"\x00\x01\xff");
-    assert_eq!(paid.recorded_at, "2013-01-01T12:00:00.000005Z".parse().unwrap());
+    assert_eq!(
+        paid.recorded_at,
+        "2013-01-01T12:00:00.000005Z".parse().unwrap()
+    );
     assert_eq!(format_of(&path), 2);
 }
 
@@ -52,13 +58,25 @@ async fn a_file_of_format_1_gets_what_format_2_has() {
     let (_directory, path) = copy_of("format-1.db");
     let store = SqliteStore::open(&path).await.unwrap();
     let stat = store.stat(&"orders".into()).await.unwrap();
-    assert_eq!((stat.first, stat.head, stat.bytes), (Some(2), Some(5), 15 + 15 + 3));
+    assert_eq!(
+        (stat.first, stat.head, stat.bytes),
+        (Some(2), Some(5), 15 + 15 + 3)
+    );
     let trimmed = store.stat(&"trimmed".into()).await.unwrap();
-    assert_eq!((trimmed.first, trimmed.head, trimmed.bytes), (None, Some(7), 0));
+    assert_eq!(
+        (trimmed.first, trimmed.head, trimmed.bytes),
+        (None, Some(7), 0)
+    );
 
     let options = ReadOptions::new().filter(Filter::new().order_key("o-1"));
     let page = store.read(&"orders".into(), &options).await.unwrap();
-    assert_eq!(page.entries.iter().map(|entry| entry.id).collect::<Vec<_>>(), [2, 5]);
+    assert_eq!(
+        page.entries
+            .iter()
+            .map(|entry| entry.id)
+            .collect::<Vec<_>>(),
+        [2, 5]
+    );
 }
 
 #[tokio::test]
@@ -66,15 +84,31 @@ async fn a_file_of_format_1_goes_on_where_it_was() {
     let (_directory, path) = copy_of("format-1.db");
     let store = SqliteStore::open(&path).await.unwrap();
     let entries = ["evt-3", "evt-6"].map(|key| NewEntry::new(Payload::json("6")).dedup_key(key));
-    let receipt = store.append(Batch::new("orders", entries.into())).await.unwrap();
-    assert_eq!(receipt.outcomes, [Outcome::Duplicate(3), Outcome::Appended(6)]);
+    let receipt = store
+        .append(Batch::new("orders", entries.into()))
+        .await
+        .unwrap();
+    assert_eq!(
+        receipt.outcomes,
+        [Outcome::Duplicate(3), Outcome::Appended(6)]
+    );
 
     let next = NewEntry::new(Payload::json("8"));
-    let receipt = store.append(Batch::new("trimmed", vec![next])).await.unwrap();
+    let receipt = store
+        .append(Batch::new("trimmed", vec![next]))
+        .await
+        .unwrap();
     assert_eq!(receipt.outcomes, [Outcome::Appended(8)]);
 
-    let loaded = store.load_checkpoint(&"orders".into(), "billing").await.unwrap().unwrap();
-    assert_eq!((&loaded.value[..], loaded.revision), (&b"\x05"[..], Revision(4)));
+    let loaded = store
+        .load_checkpoint(&"orders".into(), "billing")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (&loaded.value[..], loaded.revision),
+        (&b"\x05"[..], Revision(4))
+    );
 }
 
 #[tokio::test]
@@ -98,9 +132,17 @@ async fn a_newer_format_is_refused_and_left_alone() {
     let before = fs::read(&path).unwrap();
 
     let refused = SqliteStore::open(&path).await.unwrap_err();
-    let Error::FormatTooNew { place, found, supported } = refused else {
+    let Error::FormatTooNew {
+        place,
+        found,
+        supported,
+    } = refused
+    else {
         panic!("{refused:?}");
     };
-    assert_eq!((place, found, supported), (path.display().to_string(), 3, 2));
+    assert_eq!(
+        (place, found, supported),
+        (path.display().to_string(), 3, 2)
+    );
     assert_eq!(fs::read(&path).unwrap(), before);
 }
