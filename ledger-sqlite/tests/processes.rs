@@ -1,11 +1,12 @@
 //! Several processes on one file, and processes that are killed.
 
+#![expect(clippy::unwrap_used, reason = "what helps tests is a test")]
 #![cfg(unix)]
 
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -112,7 +113,7 @@ async fn append_until_killed(path: PathBuf, first: u64) {
         tasks.spawn(async move {
             for key in (first + task..).step_by(TASKS as usize) {
                 let id = append(&store, key.to_string()).await.id();
-                writeln!(std::io::stdout(), "appended {key} {id}").unwrap();
+                println!("appended {key} {id}");
             }
         });
     }

@@ -1,5 +1,7 @@
 //! What this store promises beyond the contract.
 
+#![expect(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
