@@ -264,7 +264,7 @@ struct Inbox {
 impl Inbox {
     /// Waits until there is something to do. False: there never will be.
     fn wait(&mut self, queue: &Queue<Job>) -> bool {
-        if !self.changes.is_empty() {
+        if !self.changes.is_empty() || !self.questions.is_empty() {
             return true;
         }
         let is_more = queue.pop_all(&mut self.jobs, SPIN);
