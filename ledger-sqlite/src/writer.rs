@@ -200,12 +200,21 @@ impl Writer {
                 weight += change.weight();
                 group.push(change);
                 ran?;
+                self.check_transaction()?;
             }
             let is_complete = weight >= GROUP_ENTRIES_MAX || group.len() >= lately;
             if is_complete || !self.inbox.gather(&context.jobs) {
                 return Ok(session.finish()?);
             }
         }
+    }
+
+    /// On some failures SQLite itself rolls back; what came then would be committed by itself, piece by piece.
+    fn check_transaction(&self) -> Result<(), Breakage> {
+        if self.connection.is_autocommit() {
+            return Err(Breakage::Lost);
+        }
+        Ok(())
     }
 
     fn commit(&self) -> Result<(), Setback> {

@@ -6,7 +6,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -113,7 +113,8 @@ async fn append_until_killed(path: PathBuf, first: u64) {
         tasks.spawn(async move {
             for key in (first + task..).step_by(TASKS as usize) {
                 let id = append(&store, key.to_string()).await.id();
-                println!("appended {key} {id}");
+                let line = format!("appended {key} {id}\n");
+                std::io::stdout().write_all(line.as_bytes()).unwrap();
             }
         });
     }
