@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use ledger_core::{Error, Result, StreamName};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Breakage, Failure};
 use crate::opening::Context;
@@ -218,17 +218,7 @@ impl Writer {
     }
 
     fn commit(&self) -> Result<(), Setback> {
-        use rusqlite::ErrorCode as Code;
-        let Err(error) = execute(&self.connection, "COMMIT") else {
-            return Ok(());
-        };
-        Err(match error.sqlite_error_code() {
-            // Nothing that a later opening would take for a commit has been written.
-            Some(Code::DiskFull | Code::DatabaseBusy | Code::ReadOnly) => {
-                Setback::RolledBack(error.into())
-            }
-            _ => Setback::Unknown(Arc::new(error)),
-        })
+        execute(&self.connection, "COMMIT").map_err(setback_of_commit)
     }
 
     fn answer(&self, group: Vec<Box<dyn Change>>, outcome: Result<Vec<StreamName>, Setback>) {
@@ -254,6 +244,19 @@ impl Writer {
             }
             Setback::Unknown(source) => place.outcome_unknown(Arc::clone(source)),
         }
+    }
+}
+
+/// What a failed commit leaves behind.
+///
+/// With no space, no lock and no permission, nothing was written that a later opening would take for a commit. After
+/// any other failure, above all of the sync, the whole commit may be in the log.
+fn setback_of_commit(error: rusqlite::Error) -> Setback {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::ReadOnly) => {
+            Setback::RolledBack(error.into())
+        }
+        _ => Setback::Unknown(Arc::new(error)),
     }
 }
 
@@ -305,6 +308,38 @@ impl Inbox {
             if !change.is_abandoned() {
                 return Some(change);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    fn failed_with(code: i32) -> Setback {
+        setback_of_commit(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+    }
+
+    #[test]
+    fn a_commit_that_found_no_space_did_not_happen() {
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_BUSY, ffi::SQLITE_READONLY] {
+            assert!(
+                matches!(failed_with(code), Setback::RolledBack(_)),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_commit_that_could_not_be_synced_may_have_happened() {
+        for code in [
+            ffi::SQLITE_IOERR_FSYNC,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_NOMEM,
+        ] {
+            assert!(matches!(failed_with(code), Setback::Unknown(_)), "{code}");
         }
     }
 }
