@@ -158,7 +158,8 @@ impl Writer {
         let others = std::mem::take(&mut self.inbox.changes);
         self.inbox.changes.push_back(change);
         let mut group = Vec::new();
-        let outcome = self.attempt(&mut group, 1);
+        // Nobody else is waited for, not even if this one is abandoned.
+        let outcome = self.attempt(&mut group, 0);
         self.inbox.changes = others;
         self.answer(group, outcome);
     }
