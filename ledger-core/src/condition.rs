@@ -30,11 +30,11 @@ pub struct Condition<I> {
 
 /// What a store looks up to decide a [`Condition`].
 pub trait Evidence<I> {
-    /// The newest entry that a read would return and `filter` chooses.
+    /// The newest entry that a read would return and `filter` chooses, if its id is not less than `from`.
     ///
     /// # Errors
     /// What the look-up runs into.
-    fn newest(&mut self, filter: &Filter) -> Result<Option<I>>;
+    fn newest(&mut self, filter: &Filter, from: Option<I>) -> Result<Option<I>>;
 
     /// The last id that the stream gave out, also when that entry is gone.
     ///
@@ -95,10 +95,14 @@ impl<I: Id> Condition<I> {
             let head = evidence.head()?;
             return self.require(stream, head == self.after, head);
         }
-        let newest = evidence.newest(&self.filter)?;
-        let holds = newest <= self.after
-            && (!self.exact || newest == self.after || self.is_anchor_gone(evidence)?);
-        self.require(stream, holds, newest)
+        let newest = evidence.newest(&self.filter, self.after)?;
+        if newest > self.after {
+            return self.require(stream, false, newest);
+        }
+        if newest == self.after || !self.exact || self.is_anchor_gone(evidence)? {
+            return Ok(());
+        }
+        self.require(stream, false, evidence.newest(&self.filter, None)?)
     }
 
     fn is_anchor_gone(&self, evidence: &mut impl Evidence<I>) -> Result<bool> {
@@ -128,12 +132,13 @@ mod tests {
     struct Sample;
 
     impl Evidence<u64> for Sample {
-        fn newest(&mut self, filter: &Filter) -> Result<Option<u64>> {
-            Ok(match filter.order_keys.first().map(String::as_str) {
+        fn newest(&mut self, filter: &Filter, from: Option<u64>) -> Result<Option<u64>> {
+            let newest = match filter.order_keys.first().map(String::as_str) {
                 Some("a") => Some(3),
                 Some("b") | None => Some(4),
                 Some(_) => None,
-            })
+            };
+            Ok(newest.filter(|id| Some(*id) >= from))
         }
         fn head(&mut self) -> Result<Option<u64>> {
             Ok(Some(4))

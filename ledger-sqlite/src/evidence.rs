@@ -52,8 +52,6 @@ pub(crate) struct Evidence<'a> {
     name: &'a StreamName,
     /// None: the stream was never named before.
     stream: Option<StreamRow>,
-    /// What need not be looked at, because it cannot be in the way.
-    after: Option<u64>,
     now: Timestamp,
 }
 
@@ -64,14 +62,12 @@ impl<'a> Evidence<'a> {
         batch: &'a Batch<u64>,
         now: Timestamp,
     ) -> Self {
-        let condition = batch.condition.as_ref();
         Self {
             connection: session.connection,
             sql: session.sql,
             place: session.place,
             name: &batch.stream,
             stream,
-            after: condition.and_then(|it| it.after.filter(|_| !it.exact)),
             now,
         }
     }
@@ -94,13 +90,13 @@ impl<'a> Evidence<'a> {
         Ok(holder.is_some_and(|holder| !holder.is_expired(self.now)))
     }
 
-    fn find_newest(&self, filter: &Filter) -> Result<Option<u64>, Failure> {
+    fn find_newest(&self, filter: &Filter, from: Option<u64>) -> Result<Option<u64>, Failure> {
         let Some(stream) = &self.stream else {
             return Ok(None);
         };
         let options = ReadOptions::new()
             .filter(filter.clone())
-            .after(self.after)
+            .after(from.and_then(|from| from.checked_sub(1)))
             .descending()
             .limit(1);
         let reading = Reading {
@@ -126,8 +122,8 @@ impl<'a> Evidence<'a> {
 }
 
 impl ledger_core::Evidence<u64> for Evidence<'_> {
-    fn newest(&mut self, filter: &Filter) -> ledger_core::Result<Option<u64>> {
-        self.find_newest(filter)
+    fn newest(&mut self, filter: &Filter, from: Option<u64>) -> ledger_core::Result<Option<u64>> {
+        self.find_newest(filter, from)
             .map_err(|failure| self.place.error(failure))
     }
 

@@ -318,17 +318,13 @@ struct AsOf<'a> {
 }
 
 impl Evidence<u64> for AsOf<'_> {
-    fn newest(&mut self, filter: &Filter) -> Result<Option<u64>> {
-        let visible = self
-            .stream
-            .slots
-            .iter()
-            .rev()
-            .filter_map(|slot| slot.visible(self.now));
-        Ok(visible
-            .into_iter()
-            .find(|entry| filter.matches(entry))
-            .map(|entry| entry.id))
+    fn newest(&mut self, filter: &Filter, from: Option<u64>) -> Result<Option<u64>> {
+        let entries = self.stream.slots.iter().rev();
+        let newest = entries
+            .filter_map(|slot| slot.visible(self.now))
+            .take_while(|entry| Some(entry.id) >= from)
+            .find(|entry| filter.matches(entry));
+        Ok(newest.map(|entry| entry.id))
     }
 
     fn head(&mut self) -> Result<Option<u64>> {

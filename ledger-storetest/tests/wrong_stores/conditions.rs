@@ -13,14 +13,15 @@ use crate::moment::Moment;
 struct Seen(Page<u64>);
 
 impl Evidence<u64> for Seen {
-    fn newest(&mut self, filter: &Filter) -> Result<Option<u64>> {
+    fn newest(&mut self, filter: &Filter, from: Option<u64>) -> Result<Option<u64>> {
         Ok(self
             .0
             .entries
             .iter()
             .filter(|entry| filter.matches(entry))
             .map(|entry| entry.id)
-            .max())
+            .max()
+            .filter(|id| Some(*id) >= from))
     }
 
     fn head(&mut self) -> Result<Option<u64>> {
@@ -181,7 +182,7 @@ impl Fault for AnchorsMustBeThere {
         let page = store
             .read(&batch.stream, &ReadOptions::new().limit(usize::MAX))
             .await?;
-        let newest = Seen(page).newest(&condition.filter)?;
+        let newest = Seen(page).newest(&condition.filter, None)?;
         if newest == condition.after {
             return store.append(batch).await;
         }
