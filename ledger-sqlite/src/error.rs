@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::queue::Shut;
 use ledger_core::Error;
 use rusqlite::ErrorCode;
 
@@ -119,6 +120,17 @@ impl Place {
         Error::OutcomeUnknown {
             place: self.name.clone(),
             source: "the writing thread ended early".into(),
+        }
+    }
+
+    /// No more can be asked of the store.
+    pub(crate) fn shut(&self, shut: Shut) -> Error {
+        match shut {
+            Shut::Closed => Error::Closed,
+            Shut::Abandoned => Error::Poisoned {
+                place: self.name.clone(),
+                source: "a thread of the store panicked".into(),
+            },
         }
     }
 

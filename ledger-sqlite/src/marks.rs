@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger_core::{Error, Limits, StreamName, TextMap, Timestamp};
+use ledger_core::{Error, Limits, StreamName, TextMap, Timestamp, merge_annotations};
 use rusqlite::OptionalExtension;
 
 use crate::error::Failure;
@@ -42,7 +42,7 @@ impl Session<'_> {
         let mut annotations = self
             .annotations_at(position, now)?
             .ok_or_else(|| not_found(name, id))?;
-        merge(&mut annotations, changes);
+        merge_annotations(&mut annotations, changes);
         limits.check_annotations(&annotations)?;
         self.connection
             .prepare_cached(&self.sql.set_annotations)?
@@ -64,15 +64,6 @@ impl Session<'_> {
             .query_row((position, now.as_micros()), |row| row.get(0))
             .optional()?;
         found.map(|text| row::map_from(text.as_deref())).transpose()
-    }
-}
-
-fn merge(annotations: &mut TextMap, changes: &BTreeMap<String, Option<String>>) {
-    for (key, value) in changes {
-        match value {
-            Some(value) => annotations.insert(key.clone(), value.clone()),
-            None => annotations.remove(key),
-        };
     }
 }
 

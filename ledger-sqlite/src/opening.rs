@@ -179,7 +179,8 @@ impl Context {
             answer: None,
             reply,
         };
-        self.jobs.push(Job::Change(Box::new(request))).await?;
+        self.send(&self.jobs, Job::Change(Box::new(request)))
+            .await?;
         answer
             .await
             .unwrap_or_else(|_| Err(self.place.writer_lost()))
@@ -199,17 +200,29 @@ impl Context {
             }
         });
         if self.has_readers {
-            self.questions.push(question).await?;
+            self.send(&self.questions, question).await?;
         } else {
-            self.jobs.push(Job::Question(question)).await?;
+            self.send(&self.jobs, Job::Question(question)).await?;
         }
         answer
             .await
             .unwrap_or_else(|_| Err(self.place.reader_lost()))
     }
 
+    async fn send<T>(&self, queue: &Queue<T>, item: T) -> Result<()> {
+        let sent = queue.push(item).await;
+        sent.map_err(|shut| self.place.shut(shut))
+    }
+
+    /// Refuses if the store was closed, or cannot go on.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        let open = self.jobs.check_open();
+        open.map_err(|shut| self.place.shut(shut))
+    }
+
     /// Finishes what was begun and closes.
     pub(crate) async fn close(&self) -> Result<()> {
+        self.check_open()?;
         let (reply, closed) = oneshot::channel();
         if !self.jobs.close_with(Job::Close(reply)) {
             return Err(Error::Closed);

@@ -10,7 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use event_listener::Event;
-use ledger_core::{Error, Result};
+
+/// Why nothing goes into a queue any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shut {
+    /// It was closed.
+    Closed,
+    /// A thread that took things out of it has panicked.
+    Abandoned,
+}
 
 /// A queue for any number of tasks and threads.
 #[derive(Debug)]
@@ -26,7 +34,7 @@ pub(crate) struct Queue<T> {
 #[derive(Debug)]
 struct State<T> {
     items: VecDeque<T>,
-    is_closed: bool,
+    shut: Option<Shut>,
     /// Threads that have to be woken.
     asleep: usize,
 }
@@ -36,7 +44,7 @@ impl<T> Queue<T> {
         Self {
             state: Mutex::new(State {
                 items: VecDeque::new(),
-                is_closed: false,
+                shut: None,
                 asleep: 0,
             }),
             length: AtomicUsize::new(0),
@@ -49,8 +57,8 @@ impl<T> Queue<T> {
     /// Adds `item`, when there is room for it.
     ///
     /// # Errors
-    /// `Closed`, also if it was closed while this waited for room.
-    pub(crate) async fn push(&self, mut item: T) -> Result<()> {
+    /// It is shut, or was while this waited for room.
+    pub(crate) async fn push(&self, mut item: T) -> Result<(), Shut> {
         let mut room = None;
         loop {
             match self.try_push(item)? {
@@ -66,10 +74,10 @@ impl<T> Queue<T> {
     }
 
     /// Adds `item`, or gives it back if the queue is full.
-    fn try_push(&self, item: T) -> Result<Option<T>> {
+    fn try_push(&self, item: T) -> Result<Option<T>, Shut> {
         let state = self.lock();
-        if state.is_closed {
-            return Err(Error::Closed);
+        if let Some(shut) = state.shut {
+            return Err(shut);
         }
         if state.items.len() >= self.length_max {
             return Ok(Some(item));
@@ -136,7 +144,7 @@ impl<T> Queue<T> {
 
     fn sleep_until_filled(&self) -> MutexGuard<'_, State<T>> {
         let mut state = self.lock();
-        while state.items.is_empty() && !state.is_closed {
+        while state.items.is_empty() && state.shut.is_none() {
             state.asleep += 1;
             state = self
                 .filled
@@ -147,36 +155,38 @@ impl<T> Queue<T> {
         state
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lock().is_closed
+    /// Refuses if nothing goes into it any more.
+    pub(crate) fn check_open(&self) -> Result<(), Shut> {
+        self.lock().shut.map_or(Ok(()), Err)
     }
 
     /// Lets nothing in any more; what is in it can still be taken out. False: it was closed before.
     pub(crate) fn close(&self) -> bool {
-        self.close_state(self.lock())
+        self.shut(self.lock(), Shut::Closed)
     }
 
     /// Closes it behind one last item, for which there is always room.
     pub(crate) fn close_with(&self, last: T) -> bool {
         let mut state = self.lock();
-        if !state.is_closed {
+        if state.shut.is_none() {
             state.items.push_back(last);
             self.length.store(state.items.len(), Ordering::Release);
         }
-        self.close_state(state)
+        self.shut(state, Shut::Closed)
     }
 
-    fn close_state(&self, mut state: MutexGuard<'_, State<T>>) -> bool {
-        let was_open = !std::mem::replace(&mut state.is_closed, true);
+    fn shut(&self, mut state: MutexGuard<'_, State<T>>, shut: Shut) -> bool {
+        let was_open = state.shut.is_none();
+        state.shut.get_or_insert(shut);
         drop(state);
         self.filled.notify_all();
         self.freed.notify(usize::MAX);
         was_open
     }
 
-    /// Closes it and drops what is in it: nobody will take it out.
+    /// Shuts it and drops what is in it: nobody will take it out.
     fn abandon(&self) {
-        self.close();
+        self.shut(self.lock(), Shut::Abandoned);
         let left = std::mem::take(&mut self.lock().items);
         drop(left);
     }
@@ -244,7 +254,7 @@ mod tests {
         assert!(!queue.close());
         assert!(matches!(
             poll(queue.push(3)),
-            Poll::Ready(Err(Error::Closed))
+            Poll::Ready(Err(Shut::Closed))
         ));
         assert_eq!(queue.pop(Duration::ZERO), Some(1));
         assert_eq!(queue.pop(Duration::ZERO), Some(2));
@@ -261,7 +271,7 @@ mod tests {
         queue.close();
         assert!(matches!(
             second.as_mut().poll(&mut context),
-            Poll::Ready(Err(Error::Closed))
+            Poll::Ready(Err(Shut::Closed))
         ));
     }
 
@@ -285,7 +295,7 @@ mod tests {
             panic!("on purpose");
         }));
         assert!(panicked.is_err());
-        assert!(queue.is_closed());
+        assert_eq!(queue.check_open(), Err(Shut::Abandoned));
         assert_eq!(queue.pop(Duration::ZERO), None);
     }
 }

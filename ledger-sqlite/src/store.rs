@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use ledger_core::{
     Batch, Bytes, Capabilities, Checkpoint, Error, Health, Limits, Outcome, Page, ReadOptions,
-    Receipt, Result, Retention, Revision, Stat, Store, StreamName, async_trait,
+    Receipt, Result, Retention, Revision, Stat, Store, StreamName, async_trait, check_limit,
 };
 use rusqlite::Connection;
 
@@ -104,10 +104,7 @@ impl SqliteStore {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.context().jobs.is_closed() {
-            return Err(Error::Closed);
-        }
-        Ok(())
+        self.context().check_open()
     }
 
     /// Puts outcomes into receipts.
@@ -255,7 +252,7 @@ impl Store for SqliteStore {
 
     async fn list(&self, after: Option<&StreamName>, limit: usize) -> Result<Vec<StreamName>> {
         self.check_open()?;
-        check_list_limit(limit)?;
+        check_limit(limit)?;
         let after = after.cloned();
         let names = self.context().ask(move |connection, context| {
             streams::list(connection, &context.sql, after.as_ref(), limit)
@@ -332,7 +329,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<String>> {
         self.enter(stream)?;
-        check_list_limit(limit)?;
+        check_limit(limit)?;
         let after = after.map(str::to_owned);
         let names = self.ask_stream(stream, move |connection, context, row| {
             checkpoints::list(connection, &context.sql, row, after.as_deref(), limit)
@@ -354,13 +351,4 @@ impl Store for SqliteStore {
     async fn close(&self) -> Result<()> {
         self.context().close().await
     }
-}
-
-fn check_list_limit(limit: usize) -> Result<()> {
-    if limit == 0 {
-        return Err(Error::InvalidInput {
-            reason: "the limit of a list is zero".into(),
-        });
-    }
-    Ok(())
 }

@@ -4,10 +4,13 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use ledger_core::{
-    Batch, Condition, Durability, Error, Filter, NewEntry, Outcome, Payload, ReadOptions, Store,
+    Batch, Clock, Condition, Durability, Error, Filter, NewEntry, Outcome, Payload, ReadOptions,
+    Store, Timestamp,
 };
 use ledger_sqlite::rusqlite::Connection;
 use ledger_sqlite::{SqliteOptions, SqliteStore};
@@ -183,6 +186,43 @@ async fn dropping_the_last_handle_loses_nothing() {
     drop(store);
     clone.append(one(entry())).await.unwrap();
     drop(clone);
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(read(&store, ReadOptions::new()).await, [1]);
+}
+
+/// A clock that breaks once it is told to.
+#[derive(Debug, Default)]
+struct FragileClock(AtomicBool);
+
+impl Clock for FragileClock {
+    fn now(&self) -> Timestamp {
+        assert!(!self.0.load(Ordering::SeqCst), "the clock is broken");
+        Timestamp::from_micros(1)
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_the_writing_thread_poisons_the_store_and_a_reopen_cures_it() {
+    let (_directory, path) = place();
+    let clock = Arc::new(FragileClock::default());
+    let options = SqliteOptions::default().with_clock(clock.clone());
+    let store = SqliteStore::open_with(&path, options).await.unwrap();
+    store.append(one(entry())).await.unwrap();
+
+    clock.0.store(true, Ordering::SeqCst);
+    let lost = store.append(one(entry())).await;
+    assert!(
+        matches!(lost, Err(Error::OutcomeUnknown { .. })),
+        "{lost:?}"
+    );
+    for answer in [
+        store.append(one(entry())).await.map(drop),
+        store.stat(&"s".into()).await.map(drop),
+        store.close().await,
+    ] {
+        assert!(matches!(answer, Err(Error::Poisoned { .. })), "{answer:?}");
+    }
+
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(read(&store, ReadOptions::new()).await, [1]);
 }
