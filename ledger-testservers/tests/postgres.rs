@@ -1,7 +1,7 @@
 //! Servers come, answer, survive a crash, and go.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
@@ -71,17 +71,17 @@ fn a_killed_process_leaves_no_server_behind() {
 }
 
 fn start_child(test: &str) -> Child {
-    let mut child = Command::new(env::current_exe().unwrap());
+    let this = env::current_exe().expect("this program has a path");
+    let mut child = Command::new(this);
     child.args(["--exact", test, "--nocapture"]).env(CHILD, "1");
-    child
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+    let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    child.expect("this program starts once more")
 }
 
 fn serve_until_killed() {
-    let server = Postgres::private().unwrap();
-    println!("\n{ADDRESS}{}", server.address());
-    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    let server = Postgres::private().expect("the parent had a server too");
+    let said = writeln!(io::stdout(), "\n{ADDRESS}{}", server.address());
+    said.expect("the parent listens");
+    let end = io::stdin().read_to_end(&mut Vec::new());
+    end.expect("the parent says nothing");
 }
