@@ -6,6 +6,8 @@
 //! 2. Docker, where an engine answers.
 //! 3. The server's own programs, found on this machine.
 //!
+//! [`chaos`] is what stores on such servers are put through.
+//!
 //! Where none of them helps, a test says so in a line `skipped: ...` on standard error and passes; with
 //! `LEDGER_TEST_REQUIRE=all` in the environment, as in `scripts/test`, it fails.
 //!
@@ -17,6 +19,7 @@
 //! - Nothing here speaks SQL: this crate depends on no driver.
 
 mod account;
+pub mod chaos;
 mod keeper;
 mod name;
 mod port;

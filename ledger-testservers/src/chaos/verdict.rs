@@ -1,0 +1,168 @@
+//! What came of the chaos.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+/// What went wrong, in numbers that should all be zero, and how much there was to go wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// How many entries were acknowledged.
+    pub acknowledged: usize,
+    /// How many entries are stored.
+    pub stored: usize,
+    /// How many appends ended in an unknown outcome and were made again.
+    pub unknown: usize,
+    /// Acknowledged entries that are not stored under the id they were acknowledged with.
+    pub lost: usize,
+    /// Ids from 1 to the head under which nothing is stored.
+    pub gaps: usize,
+    /// Entries that are stored more than once.
+    pub doubled: usize,
+    /// Entries that a reader did not see, all readers together.
+    pub missed: usize,
+    /// Entries that a reader saw again, out of order, or not as they are stored, all readers together.
+    pub misread: usize,
+}
+
+/// A key and its id, as stored, acknowledged or seen.
+pub(super) type Found = (u64, String);
+
+impl Verdict {
+    /// Holds what was acknowledged, and what each reader saw, against what is stored in the order of ids.
+    pub(super) fn new(stored: &[Found], acknowledged: &[Found], readers: &[Vec<Found>]) -> Self {
+        let by_id: HashMap<u64, &str> =
+            stored.iter().map(|(id, key)| (*id, key.as_str())).collect();
+        let is_stored = |(id, key): &&Found| by_id.get(id) == Some(&key.as_str());
+        let keys: HashSet<&str> = by_id.values().copied().collect();
+        let head = stored.last().map_or(0, |(id, _)| *id) as usize;
+        Self {
+            acknowledged: acknowledged.len(),
+            stored: stored.len(),
+            unknown: 0,
+            lost: acknowledged
+                .iter()
+                .filter(|found| !is_stored(found))
+                .count(),
+            gaps: head - by_id.len(),
+            doubled: stored.len() - keys.len(),
+            missed: readers.iter().map(|seen| missed(stored, seen)).sum(),
+            misread: readers.iter().map(|seen| misread(stored, seen)).sum(),
+        }
+    }
+
+    /// Tells whether nothing went wrong.
+    pub fn is_good(&self) -> bool {
+        let Self {
+            lost,
+            gaps,
+            doubled,
+            missed,
+            misread,
+            ..
+        } = self;
+        [lost, gaps, doubled, missed, misread]
+            .into_iter()
+            .all(|wrong| *wrong == 0)
+    }
+}
+
+fn missed(stored: &[Found], seen: &[Found]) -> usize {
+    let seen: HashSet<&Found> = seen.iter().collect();
+    stored.iter().filter(|found| !seen.contains(found)).count()
+}
+
+fn misread(stored: &[Found], seen: &[Found]) -> usize {
+    let stored: HashSet<&Found> = stored.iter().collect();
+    let strangers = seen.iter().filter(|found| !stored.contains(found)).count();
+    let disorder = seen
+        .windows(2)
+        .filter(|pair| pair[0].0 >= pair[1].0)
+        .count();
+    strangers + disorder
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            acknowledged,
+            stored,
+            unknown,
+            lost,
+            gaps,
+            doubled,
+            missed,
+            misread,
+        } = self;
+        write!(
+            f,
+            "{acknowledged} acknowledged, {stored} stored, {unknown} unknown outcomes: "
+        )?;
+        write!(
+            f,
+            "lost {lost}, gaps {gaps}, doubled {doubled}, missed {missed}, misread {misread}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found<const N: usize>(found: [(u64, &str); N]) -> Vec<Found> {
+        found.map(|(id, key)| (id, key.to_owned())).into()
+    }
+
+    fn stored() -> Vec<Found> {
+        found([(1, "a"), (2, "b"), (3, "c")])
+    }
+
+    #[test]
+    fn what_agrees_is_good() {
+        let verdict = Verdict::new(&stored(), &stored(), &[stored(), stored()]);
+        assert!(verdict.is_good(), "{verdict}");
+        assert_eq!((verdict.acknowledged, verdict.stored), (3, 3));
+    }
+
+    #[test]
+    fn an_acknowledged_entry_that_is_elsewhere_or_nowhere_is_lost() {
+        let acknowledged = found([(1, "a"), (3, "b"), (4, "d")]);
+        let verdict = Verdict::new(&stored(), &acknowledged, &[]);
+        assert_eq!(verdict.lost, 2);
+        assert!(!verdict.is_good());
+    }
+
+    #[test]
+    fn a_gap_is_found_also_at_the_beginning() {
+        let verdict = Verdict::new(&found([(2, "a"), (4, "b")]), &[], &[]);
+        assert_eq!(verdict.gaps, 2);
+        assert!(!verdict.is_good());
+    }
+
+    #[test]
+    fn an_entry_that_is_stored_twice_is_doubled() {
+        let verdict = Verdict::new(&found([(1, "a"), (2, "a")]), &[], &[]);
+        assert_eq!(verdict.doubled, 1);
+        assert!(!verdict.is_good());
+    }
+
+    #[test]
+    fn every_reader_must_see_everything() {
+        let verdict = Verdict::new(&stored(), &[], &[stored(), found([(1, "a"), (3, "c")])]);
+        assert_eq!((verdict.missed, verdict.misread), (1, 0));
+        assert!(!verdict.is_good());
+    }
+
+    #[test]
+    fn what_is_seen_twice_or_late_or_wrong_is_misread() {
+        for seen in [
+            found([(1, "a"), (2, "b"), (2, "b"), (3, "c")]),
+            found([(2, "b"), (1, "a"), (3, "c")]),
+            found([(1, "a"), (2, "b"), (3, "c"), (4, "d")]),
+        ] {
+            let verdict = Verdict::new(&stored(), &[], &[seen]);
+            assert_eq!((verdict.missed, verdict.misread), (0, 1));
+            assert!(!verdict.is_good());
+        }
+    }
+}
