@@ -1,1 +1,104 @@
-fn main() {}
+//! Races of ledger stores against hand-written baselines.
+//!
+//! Every figure is measured beside a baseline that does the same work by hand, in the same run, in turns; what was
+//! written or read is checked each time. The report goes to standard output as Markdown, progress to standard error.
+
+mod arena;
+mod bare;
+mod ledger;
+mod race;
+mod report;
+mod rows;
+mod work;
+
+use std::io::{Write, stderr, stdout};
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::arena::{Arena, Size};
+use crate::rows::Row;
+
+/// Why a benchmark could not be finished.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Result<T, E = BoxError> = std::result::Result<T, E>;
+
+/// Races ledger stores against hand-written baselines.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to run; everything if nothing is named
+    rows: Vec<Row>,
+    /// How many rounds count, after one that does not
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// A directory on the disk to be measured; the system's temporary one if not given
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The year of flights, .jsonl.gz, for the row that measures memory
+    #[arg(long)]
+    flights: Option<PathBuf>,
+    /// Do a hundredth of the work: enough to see that all is right, too little for figures
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Args {
+    fn arena(&self) -> Result<Arena> {
+        let size = match self.quick {
+            true => Size {
+                many: 2_000,
+                alone: 50,
+            },
+            false => Size {
+                many: 100_000,
+                alone: 3_000,
+            },
+        };
+        let dir = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+        Arena::new(dir, size, self.rounds.max(1))
+    }
+
+    /// The rows asked for, in the order they must run in.
+    fn rows(&self) -> impl Iterator<Item = Row> {
+        Row::ALL
+            .into_iter()
+            .filter(|row| self.rows.is_empty() || self.rows.contains(row))
+    }
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let arena = args.arena()?;
+    let flush = arena.flush_time()?.as_micros();
+    writeln!(
+        stdout(),
+        "Disk: 4 KiB appended and flushed in {flush} us.\n"
+    )?;
+    for row in args.rows() {
+        writeln!(stderr(), "running: {row:?}")?;
+        for section in row.run(&arena, args.flights.as_deref())? {
+            writeln!(stdout(), "{section}")?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_runs_and_finds_its_work_done() {
+        let args = Args::parse_from(["ledger-bench", "--quick", "--rounds", "1"]);
+        let arena = args.arena().unwrap();
+        for row in args.rows() {
+            assert!(!row.run(&arena, None).unwrap().is_empty(), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_are_named_run_in_the_order_they_must() {
+        let args = Args::parse_from(["ledger-bench", "read", "flights"]);
+        assert_eq!(args.rows().collect::<Vec<_>>(), [Row::Flights, Row::Read]);
+    }
+}

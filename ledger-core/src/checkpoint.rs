@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-/// Counts the changes of a checkpoint. Never used twice for one name, not even after a deletion.
+/// Tells one value of a checkpoint from another.
+///
+/// Grows with each change, and is never used twice for one name, not even after a deletion or a renaming: whoever
+/// still holds an old revision cannot take a new checkpoint for the one it knew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 

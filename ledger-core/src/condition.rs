@@ -42,11 +42,11 @@ pub trait Evidence<I> {
     /// What the look-up runs into.
     fn head(&mut self) -> Result<Option<I>>;
 
-    /// Whether a read would return entry `id`.
+    /// Whether the stream gave `id` out, and a read would no longer return that entry.
     ///
     /// # Errors
     /// What the look-up runs into.
-    fn is_visible(&mut self, id: I) -> Result<bool>;
+    fn is_gone(&mut self, id: I) -> Result<bool>;
 }
 
 impl<I: Id> Condition<I> {
@@ -97,14 +97,13 @@ impl<I: Id> Condition<I> {
         }
         let newest = evidence.newest(&self.filter)?;
         let holds = newest <= self.after
-            && (!self.exact || newest == self.after || self.is_gone(evidence)?);
+            && (!self.exact || newest == self.after || self.is_anchor_gone(evidence)?);
         self.require(stream, holds, newest)
     }
 
-    /// Whether the entry named by `after` was given out and is no longer visible.
-    fn is_gone(&self, evidence: &mut impl Evidence<I>) -> Result<bool> {
+    fn is_anchor_gone(&self, evidence: &mut impl Evidence<I>) -> Result<bool> {
         match self.after {
-            Some(id) => Ok(Some(id) <= evidence.head()? && !evidence.is_visible(id)?),
+            Some(id) => evidence.is_gone(id),
             None => Ok(false),
         }
     }
@@ -139,8 +138,8 @@ mod tests {
         fn head(&mut self) -> Result<Option<u64>> {
             Ok(Some(4))
         }
-        fn is_visible(&mut self, id: u64) -> Result<bool> {
-            Ok(id == 3 || id == 4)
+        fn is_gone(&mut self, id: u64) -> Result<bool> {
+            Ok(id == 1 || id == 2)
         }
     }
 
@@ -175,6 +174,7 @@ mod tests {
         assert!(!holds(Condition::last_of("a", 4)), "4 belongs to b");
         assert!(!holds(Condition::last_of("a", 5)), "5 was never given out");
         assert!(holds(Condition::last_of("c", 2)), "2 was trimmed");
+        assert!(!holds(Condition::last_of("c", 0)), "0 was never given out");
         assert!(holds(Condition::last_of("c", None)));
         assert!(!holds(Condition::last_of("a", None)));
     }

@@ -12,6 +12,16 @@ use crate::timestamp::Timestamp;
 /// Pairs of text: metadata and annotations.
 pub type TextMap = BTreeMap<String, String>;
 
+/// Merges `changes` into annotations: a value of none deletes its key. For stores.
+pub fn merge_annotations(annotations: &mut TextMap, changes: &BTreeMap<String, Option<String>>) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => annotations.insert(key.clone(), value.clone()),
+            None => annotations.remove(key),
+        };
+    }
+}
+
 /// An entry that is to be appended; the store gives it an id and the time.
 ///
 /// ```

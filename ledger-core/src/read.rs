@@ -111,13 +111,21 @@ impl<I> ReadOptions<I> {
     /// # Errors
     /// [`Error::InvalidInput`] if the limit is zero.
     pub fn validate(&self) -> Result<()> {
-        if self.limit == 0 {
-            return Err(Error::InvalidInput {
-                reason: "the limit of a read is zero".into(),
-            });
-        }
-        Ok(())
+        check_limit(self.limit)
     }
+}
+
+/// Refuses to read or list nothing at all, which is a mistake rather than a wish. For stores.
+///
+/// # Errors
+/// [`Error::InvalidInput`] if `limit` is zero.
+pub fn check_limit(limit: usize) -> Result<()> {
+    if limit == 0 {
+        return Err(Error::InvalidInput {
+            reason: "the limit is zero".into(),
+        });
+    }
+    Ok(())
 }
 
 /// One consistent look at a stream.
@@ -135,8 +143,8 @@ pub struct Page<I, E = Entry<I>> {
     pub first: Option<I>,
     /// The last id that the stream gave out, also when all is trimmed; none if it never gave one.
     pub head: Option<I>,
-    /// Where to go on in the same direction: `after` this if ascending, `before` this if descending. None if the
-    /// page is the last one of its direction as of this moment.
+    /// Where to go on in the same direction: `after` this if ascending, `before` this if descending. None if nothing
+    /// more lies there as of this moment. A page that is just full has one even if the page behind it is empty.
     pub next: Option<I>,
 }
 

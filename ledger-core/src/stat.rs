@@ -12,9 +12,9 @@ pub struct Stat<I> {
     pub first: Option<I>,
     /// The last id that it gave out, also when all is trimmed: the next id follows it. None if it never gave one.
     pub head: Option<I>,
-    /// How many entries it holds, those that have expired but are not trimmed included.
+    /// How many entries it holds. One that has expired counts until it is trimmed, also when only its tombstone is left.
     pub count: u64,
-    /// The bytes of their payloads.
+    /// The bytes of their payloads. An expired entry counts until it is purged or trimmed.
     pub bytes: u64,
     /// What an acknowledged append survives.
     pub durability: Durability,

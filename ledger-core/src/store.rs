@@ -64,8 +64,12 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// A stream that does not exist is an empty page, and does not come into being.
     ///
+    /// An entry has expired when its `expires_at` is not later than the store's clock. So if that clock is set back, an
+    /// entry may be returned again that was not; [`purge_expired`](Store::purge_expired) is final.
+    ///
     /// # Errors
-    /// [`InvalidInput`](crate::Error::InvalidInput) for a limit of zero.
+    /// [`InvalidInput`](crate::Error::InvalidInput) for a limit of zero,
+    /// [`LimitExceeded`](crate::Error::LimitExceeded) for a filter that is too large.
     async fn read(
         &self,
         stream: &StreamName,
@@ -78,7 +82,8 @@ pub trait Store: Send + Sync + 'static {
     /// Those of the engine.
     async fn stat(&self, stream: &StreamName) -> Result<Stat<Self::Id>>;
 
-    /// Removes the entries with an id less than or equal to `through`, and answers how many that were (C6.1).
+    /// Removes the entries with an id less than or equal to `through`, and answers how many that were, tombstones
+    /// included (C6.1).
     ///
     /// Their ids are never used again; their dedup keys are forgotten. May be repeated. A `through` beyond the head
     /// removes everything and leaves the head where it is.
@@ -125,6 +130,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<()>;
 
     /// Lists up to `limit` streams that hold entries, in the byte order of their names, behind the name `after` (C8).
+    /// An expired entry is held until it is trimmed.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::Error::InvalidInput) for a limit of zero.
@@ -136,13 +142,14 @@ pub trait Store: Send + Sync + 'static {
     /// wholly trimmed, or has checkpoints. Renaming a stream to its own name changes nothing.
     ///
     /// # Errors
-    /// [`StreamNotFound`](crate::Error::StreamNotFound), [`StreamExists`](crate::Error::StreamExists).
+    /// [`StreamNotFound`](crate::Error::StreamNotFound): it was never appended to, even if it has checkpoints.
+    /// [`StreamExists`](crate::Error::StreamExists): the name is in use.
     async fn rename(&self, from: &StreamName, to: &StreamName) -> Result<()>;
 
     /// Returns when the stream's head is beyond `after` (none: when it has a head at all).
     ///
     /// A hint and no more (C9): it may return too early, and a caller reads, then waits again. It must not sleep
-    /// through an append, whoever made it, for longer than the store's documented polling interval.
+    /// through an append or a renaming, whoever made it, for longer than the store's documented polling interval.
     ///
     /// # Errors
     /// Those of the engine.

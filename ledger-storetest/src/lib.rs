@@ -11,6 +11,7 @@ mod cases;
 mod fixture;
 pub mod harness;
 mod hostile;
+mod methods;
 mod model;
 mod place;
 mod race;
@@ -20,3 +21,8 @@ mod runner;
 pub use harness::{Harness, Setup, Stalled};
 pub use registry::{Case, cases};
 pub use runner::{Failure, run};
+
+/// Keeps the program of the guide compiling, and running.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/TEST-YOUR-BACKEND.md")]
+pub struct Guide;

@@ -67,6 +67,8 @@ macro_rules! each_case {
                 c2_3_the_receipt_tells_the_durability
                 c2_5_a_cancelled_append_is_whole_or_absent
                 c2_5_cancelled_appends_leave_other_writers_alone
+                c2_5_a_cancelled_append_many_is_whole_or_absent
+                c2_5_a_cancelled_change_is_whole_or_absent
                 c2_6_a_store_is_usable_after_refusals
                 c2_a_store_works_as_an_object
             }
@@ -199,6 +201,9 @@ macro_rules! each_case {
                 c8_an_unknown_stream_cannot_be_renamed
                 c8_a_trimmed_stream_can_be_renamed
                 c8_a_stream_may_be_renamed_to_itself
+                c8_other_openings_see_a_rename
+                c8_one_racing_rename_wins
+                c8_a_rename_loses_no_racing_append
                 c8_hostile_names_are_names
                 c8_hostile_names_can_be_worked_with
             }
@@ -235,7 +240,6 @@ macro_rules! each_case {
                 c11_a_store_may_be_dropped_without_a_close
                 c11_a_store_may_be_reopened_often
                 c11_a_closed_store_says_so
-                c11_an_empty_append_is_refused_after_a_close
                 c11_capabilities_are_told_after_a_close
                 c11_a_close_wakes_who_waits
                 c11_a_close_settles_what_was_begun

@@ -18,10 +18,11 @@ use crate::batch::{Batch, Receipt};
 use crate::capabilities::{Capabilities, Durability};
 use crate::checkpoint::{Checkpoint, Revision};
 use crate::clock::{Clock, SystemClock};
+use crate::entry::merge_annotations;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::name::StreamName;
-use crate::read::{Page, ReadOptions};
+use crate::read::{Page, ReadOptions, check_limit};
 use crate::retention::Retention;
 use crate::stat::{Health, Stat};
 use crate::store::Store;
@@ -295,7 +296,7 @@ impl Store for MemoryStore {
         let mut state = self.lock()?;
         let entry = state.entry_mut(stream, id, now)?;
         let mut merged = entry.annotations.clone();
-        merge(&mut merged, changes);
+        merge_annotations(&mut merged, &changes);
         self.limits().check_annotations(&merged)?;
         entry.annotations = merged;
         entry.updated_at = Some(now);
@@ -304,7 +305,7 @@ impl Store for MemoryStore {
 
     async fn list(&self, after: Option<&StreamName>, limit: usize) -> Result<Vec<StreamName>> {
         self.check_open()?;
-        check_list_limit(limit)?;
+        check_limit(limit)?;
         Ok(self.lock()?.list(after, limit))
     }
 
@@ -332,7 +333,8 @@ impl Store for MemoryStore {
         Ok(self
             .lock()?
             .get(stream)
-            .and_then(|stream| stream.load_checkpoint(name)))
+            .and_then(|stream| stream.load_checkpoint(name))
+            .cloned())
     }
 
     async fn save_checkpoint(
@@ -344,8 +346,7 @@ impl Store for MemoryStore {
     ) -> Result<Revision> {
         self.enter_checkpoint(stream, name)?;
         self.limits().check_checkpoint_value(&value)?;
-        self.lock()?
-            .change_checkpoint(stream, name, Some(value), expected)
+        self.lock()?.save_checkpoint(stream, name, value, expected)
     }
 
     async fn delete_checkpoint(
@@ -355,9 +356,7 @@ impl Store for MemoryStore {
         expected: Revision,
     ) -> Result<()> {
         self.enter_checkpoint(stream, name)?;
-        self.lock()?
-            .change_checkpoint(stream, name, None, Some(expected))
-            .map(drop)
+        self.lock()?.delete_checkpoint(stream, name, expected)
     }
 
     async fn list_checkpoints(
@@ -367,7 +366,7 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<String>> {
         self.enter(stream)?;
-        check_list_limit(limit)?;
+        check_limit(limit)?;
         Ok(self
             .lock()?
             .get(stream)
@@ -387,22 +386,4 @@ impl Store for MemoryStore {
         self.wakeups().wake_all();
         Ok(())
     }
-}
-
-fn merge(annotations: &mut BTreeMap<String, String>, changes: BTreeMap<String, Option<String>>) {
-    for (key, value) in changes {
-        match value {
-            Some(value) => annotations.insert(key, value),
-            None => annotations.remove(&key),
-        };
-    }
-}
-
-fn check_list_limit(limit: usize) -> Result<()> {
-    if limit == 0 {
-        return Err(Error::InvalidInput {
-            reason: "the limit of a list is zero".into(),
-        });
-    }
-    Ok(())
 }

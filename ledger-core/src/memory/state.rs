@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::stream::StreamState;
 use crate::batch::{Batch, Outcome};
-use crate::checkpoint::Revision;
+use crate::checkpoint::{Checkpoint, Revision};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::name::StreamName;
@@ -17,6 +17,8 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct State {
     streams: BTreeMap<StreamName, StreamState>,
+    /// The last one given to a checkpoint. One count for all, so that no deletion or renaming brings one back.
+    revision: u64,
 }
 
 impl State {
@@ -101,30 +103,52 @@ impl State {
         Ok(())
     }
 
-    /// Saves a checkpoint, or deletes it if `value` is none.
-    pub(super) fn change_checkpoint(
+    pub(super) fn save_checkpoint(
         &mut self,
         stream: &StreamName,
         name: &str,
-        value: Option<Bytes>,
+        value: Bytes,
         expected: Option<Revision>,
     ) -> Result<Revision> {
-        let found = self
-            .get(stream)
-            .and_then(|stream| stream.load_checkpoint(name))
-            .map(|it| it.revision);
-        if found != expected {
-            return Err(Error::CheckpointConflict {
-                stream: stream.clone(),
-                name: name.into(),
-                expected,
-                found,
-            });
+        self.require_revision(stream, name, expected)?;
+        self.revision += 1;
+        let revision = Revision(self.revision);
+        let stream = self.streams.entry(stream.clone()).or_default();
+        stream.save_checkpoint(name, Checkpoint { value, revision });
+        Ok(revision)
+    }
+
+    pub(super) fn delete_checkpoint(
+        &mut self,
+        stream: &StreamName,
+        name: &str,
+        expected: Revision,
+    ) -> Result<()> {
+        self.require_revision(stream, name, Some(expected))?;
+        if let Some(stream) = self.get_mut(stream) {
+            stream.delete_checkpoint(name);
         }
-        Ok(self
-            .streams
-            .entry(stream.clone())
-            .or_default()
-            .put_checkpoint(name, value))
+        Ok(())
+    }
+
+    fn require_revision(
+        &self,
+        stream: &StreamName,
+        name: &str,
+        expected: Option<Revision>,
+    ) -> Result<()> {
+        let checkpoint = self
+            .get(stream)
+            .and_then(|stream| stream.load_checkpoint(name));
+        let found = checkpoint.map(|checkpoint| checkpoint.revision);
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::CheckpointConflict {
+            stream: stream.clone(),
+            name: name.into(),
+            expected,
+            found,
+        })
     }
 }

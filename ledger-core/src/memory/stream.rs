@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 
-use bytes::Bytes;
-
 use crate::batch::{Batch, Outcome};
 use crate::capabilities::Durability;
-use crate::checkpoint::{Checkpoint, Revision};
+use crate::checkpoint::Checkpoint;
 use crate::condition::Evidence;
 use crate::entry::{Entry, NewEntry};
 use crate::error::Result;
@@ -28,7 +26,7 @@ pub(super) struct StreamState {
     bytes: u64,
     /// The `recorded_at` below which no later entry may fall.
     recorded_at: Option<Timestamp>,
-    checkpoints: BTreeMap<String, Checkpointed>,
+    checkpoints: BTreeMap<String, Checkpoint>,
 }
 
 /// What stands at an id.
@@ -39,13 +37,6 @@ enum Slot {
     Tombstone {
         recorded_at: Timestamp,
     },
-}
-
-/// A checkpoint; one that was deleted keeps its revision and has no value.
-#[derive(Debug)]
-struct Checkpointed {
-    revision: Revision,
-    value: Option<Bytes>,
 }
 
 impl Slot {
@@ -119,21 +110,25 @@ impl StreamState {
     }
 
     fn push(&mut self, name: &StreamName, entry: NewEntry, recorded_at: Timestamp) -> u64 {
-        self.head += 1;
+        let id = self.head + 1;
+        self.take_dedup_key(&entry, id);
+        self.head = id;
         self.recorded_at = Some(recorded_at);
         self.bytes += entry.value.bytes.len() as u64;
-        if let Some(key) = entry.dedup_key.clone().filter(|key| !key.is_empty())
-            && let Some(expired) = self.dedup.insert(key, self.head)
-        {
+        let entry = Entry::recorded(id, name.clone(), recorded_at, entry);
+        self.slots.push_back(Slot::Entry(Box::new(entry)));
+        id
+    }
+
+    /// Notes who holds the key from now on. Only an expired entry can have held it before; it is purged, so that no
+    /// clock that steps back brings it to life with a key that is another's.
+    fn take_dedup_key(&mut self, entry: &NewEntry, id: u64) {
+        let Some(key) = entry.dedup_key.as_ref().filter(|key| !key.is_empty()) else {
+            return;
+        };
+        if let Some(expired) = self.dedup.insert(key.clone(), id) {
             self.purge(expired);
         }
-        self.slots.push_back(Slot::Entry(Box::new(Entry::recorded(
-            self.head,
-            name.clone(),
-            recorded_at,
-            entry,
-        ))));
-        self.head
     }
 }
 
@@ -286,11 +281,7 @@ impl StreamState {
 impl StreamState {
     /// Whether nobody else may have its name.
     pub(super) fn is_in_use(&self) -> bool {
-        self.head > 0
-            || self
-                .checkpoints
-                .values()
-                .any(|checkpoint| checkpoint.value.is_some())
+        self.head > 0 || !self.checkpoints.is_empty()
     }
 
     pub(super) fn rename(&mut self, to: &StreamName) {
@@ -301,33 +292,22 @@ impl StreamState {
         }
     }
 
-    pub(super) fn load_checkpoint(&self, name: &str) -> Option<Checkpoint> {
-        let checkpoint = self.checkpoints.get(name)?;
-        Some(Checkpoint {
-            value: checkpoint.value.clone()?,
-            revision: checkpoint.revision,
-        })
+    pub(super) fn load_checkpoint(&self, name: &str) -> Option<&Checkpoint> {
+        self.checkpoints.get(name)
     }
 
-    pub(super) fn put_checkpoint(&mut self, name: &str, value: Option<Bytes>) -> Revision {
-        let last = self
-            .checkpoints
-            .get(name)
-            .map_or(0, |checkpoint| checkpoint.revision.0);
-        let revision = Revision(last + 1);
-        self.checkpoints
-            .insert(name.to_owned(), Checkpointed { revision, value });
-        revision
+    pub(super) fn save_checkpoint(&mut self, name: &str, checkpoint: Checkpoint) {
+        self.checkpoints.insert(name.to_owned(), checkpoint);
+    }
+
+    pub(super) fn delete_checkpoint(&mut self, name: &str) {
+        self.checkpoints.remove(name);
     }
 
     pub(super) fn list_checkpoints(&self, after: Option<&str>, limit: usize) -> Vec<String> {
         let lower = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let checkpoints = self.checkpoints.range::<str, _>((lower, Bound::Unbounded));
-        checkpoints
-            .filter(|(_, it)| it.value.is_some())
-            .map(|(name, _)| name.clone())
-            .take(limit)
-            .collect()
+        let names = self.checkpoints.range::<str, _>((lower, Bound::Unbounded));
+        names.map(|(name, _)| name.clone()).take(limit).collect()
     }
 }
 
@@ -355,7 +335,8 @@ impl Evidence<u64> for AsOf<'_> {
         Ok(self.stream.head())
     }
 
-    fn is_visible(&mut self, id: u64) -> Result<bool> {
-        Ok(self.stream.visible(id, self.now).is_some())
+    fn is_gone(&mut self, id: u64) -> Result<bool> {
+        let was_given_out = (1..=self.stream.head).contains(&id);
+        Ok(was_given_out && self.stream.visible(id, self.now).is_none())
     }
 }

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::Poll;
 
-use ledger_core::{Batch, Condition, Entry, Error, Outcome, Receipt};
+use ledger_core::{Batch, Condition, Entry, Error, Outcome, Receipt, Result};
 use tokio::task::yield_now;
 
 use crate::fixture::{Log, assert_refused, can_append_many, entry, everything, keyed, text};
@@ -267,7 +267,7 @@ pub(crate) async fn c2_5_a_cancelled_append_is_whole_or_absent(place: Place) {
     let log = place.log("orders").await;
     let batches: Vec<_> = (0..24).map(|batch| keyed_batch(&log, batch)).collect();
     for (polls, batch) in batches.iter().enumerate() {
-        cancel_after(&log, batch.clone(), polls % 6).await;
+        cancel_after(log.store.append(batch.clone()), polls % 6).await;
         log.add("between").await;
         assert_whole(&log.entries().await);
     }
@@ -289,7 +289,11 @@ pub(crate) async fn c2_5_cancelled_appends_leave_other_writers_alone(place: Plac
     let canceller = log.clone();
     let cancelling = tokio::spawn(async move {
         for polls in 0..12 {
-            cancel_after(&canceller, keyed_batch(&canceller, polls), polls % 4).await;
+            cancel_after(
+                canceller.store.append(keyed_batch(&canceller, polls)),
+                polls % 4,
+            )
+            .await;
         }
     });
     let seen = tail(log.clone(), writing).await;
@@ -302,14 +306,65 @@ pub(crate) async fn c2_5_cancelled_appends_leave_other_writers_alone(place: Plac
     assert_eq!(written, WRITTEN_PER_LOG);
 }
 
+/// C2.5, C2.1: an append to several streams that is dropped is in all of them or in none.
+pub(crate) async fn c2_5_a_cancelled_append_many_is_whole_or_absent(place: Place) {
+    let first = place.log("orders").await;
+    let second = first.beside("payments");
+    if !can_append_many(&first).await {
+        return;
+    }
+    for polls in 0..12 {
+        let batches = vec![keyed_batch(&first, polls), keyed_batch(&second, polls)];
+        cancel_after(first.store.append_many(batches), polls % 4).await;
+    }
+    let batches = |n| [keyed_batch(&first, n), keyed_batch(&second, n)];
+    for n in 0..12 {
+        let receipts = first.append_many(batches(n)).await;
+        assert_eq!(
+            receipts[0].appended(),
+            receipts[1].appended(),
+            "batch {n} was in one stream only"
+        );
+    }
+    assert_eq!(
+        (first.entries().await.len(), second.entries().await.len()),
+        (36, 36)
+    );
+}
+
+/// C2.5: other changes that are dropped are wholly made or wholly absent, too, and the store goes on.
+pub(crate) async fn c2_5_a_cancelled_change_is_whole_or_absent(place: Place) {
+    let log = place.log("first").await;
+    for polls in 0..6 {
+        let (old, new) = (format!("old {polls}"), format!("new {polls}"));
+        let (old, new) = (log.beside(old), log.beside(new));
+        let [_, middle, ..] = old.add_all(["a", "b", "c", "d"]).await;
+        cancel_after(old.store.trim(&old.name, middle), polls).await;
+        cancel_after(old.try_save("cp", "value", None), polls).await;
+        cancel_after(old.store.rename(&old.name, &new.name), polls).await;
+        // Refused if the rename that was dropped is made by now.
+        let _ = old.store.rename(&old.name, &new.name).await;
+        let found = new.texts().await;
+        assert!(
+            matches!(found.len(), 2 | 4),
+            "half a trim, or half a rename: {found:?}"
+        );
+        let values = [old.load("cp").await, new.load("cp").await];
+        assert!(
+            values.iter().flatten().all(|found| found.value == "value"),
+            "{values:?}"
+        );
+    }
+}
+
 /// Three entries with an order key that tells their batch.
 fn keyed_batch(log: &Log, batch: usize) -> Batch<u64> {
     log.batch((0..3).map(|n| keyed(&format!("{batch}-{n}")).order_key(format!("batch {batch}"))))
 }
 
-/// Starts an append, polls it as often as told, and drops it.
-async fn cancel_after(log: &Log, batch: Batch<u64>, polls: usize) {
-    let mut append = pin!(log.store.append(batch));
+/// Polls an append as often as told, and drops it.
+async fn cancel_after<T>(append: impl Future<Output = Result<T>>, polls: usize) {
+    let mut append = pin!(append);
     for _ in 0..polls {
         if let Poll::Ready(answer) = poll_once(append.as_mut()).await {
             answer.expect("the append succeeds");

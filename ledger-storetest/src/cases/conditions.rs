@@ -174,6 +174,9 @@ pub(crate) async fn c4_1_the_last_of_an_order_key_is_exact(place: Place) {
         attempt(&log, Condition::last_of("c", other + 1)).await,
         Err(None)
     );
+    if log.store.capabilities().dense_ids {
+        assert_eq!(attempt(&log, Condition::last_of("c", 0)).await, Err(None));
+    }
     assert_eq!(attempt(&log, Condition::last_of("a", last)).await, Ok(()));
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ledger_core::{NewEntry, Outcome, Retention};
 
-use crate::fixture::{Log, at, clock, entry, has_dense_ids, keyed};
+use crate::fixture::{Log, at, clock, entry, keyed};
 use crate::harness::Setup;
 use crate::place::Place;
 use crate::race::together;
@@ -56,7 +56,7 @@ pub(crate) async fn c3_1_a_mixed_batch_is_answered_entry_by_entry(place: Place) 
     assert_eq!(outcomes, expected);
     assert_eq!(log.ids().await, [known, a, b, c]);
     assert_eq!(log.texts().await, ["known", "a", "b", "c"]);
-    if has_dense_ids(&log) {
+    if log.store.capabilities().dense_ids {
         assert_eq!([a, b, c], [known + 1, known + 2, known + 3]);
     }
 }

@@ -5,6 +5,7 @@ use ledger_core::{Error, Filter, Result, StreamName};
 use crate::fixture::{Log, assert_refused, entry, everything, keyed, texts};
 use crate::hostile;
 use crate::place::Place;
+use crate::race::{WRITTEN_PER_LOG, start_writers, together};
 
 impl Log {
     async fn try_rename(&self, to: &str) -> Result<()> {
@@ -213,6 +214,56 @@ pub(crate) async fn c8_a_stream_may_be_renamed_to_itself(place: Place) {
     let before = (log.picture().await, log.load("billing").await);
     log.rename("orders").await;
     assert_eq!((log.picture().await, log.load("billing").await), before);
+}
+
+/// C8: a rename through one opening is true for every other.
+pub(crate) async fn c8_other_openings_see_a_rename(place: Place) {
+    let Some(openings) = place.open_twice().await else {
+        return;
+    };
+    let [one, two] = openings.map(|store| Log::new(store, "orders"));
+    two.append([keyed("a"), keyed("b")]).await;
+    one.rename("sales").await;
+    assert!(
+        !two.append([keyed("a")]).await[0].is_duplicate(),
+        "the old name is fresh"
+    );
+    two.beside("sales").add("c").await;
+    assert_eq!(two.texts().await, ["a"]);
+    assert_eq!(one.beside("sales").texts().await, ["a", "b", "c"]);
+}
+
+/// C8: of two racing renames to one name exactly one wins.
+pub(crate) async fn c8_one_racing_rename_wins(place: Place) {
+    let log = place.log("x").await;
+    let racers = ["a", "b", "c"].map(|name| log.beside(name));
+    for racer in &racers {
+        racer.add(racer.name.as_str()).await;
+    }
+    let answers =
+        together(racers.map(|racer| async move { racer.try_rename("target").await })).await;
+    assert_eq!(
+        answers.iter().filter(|answer| answer.is_ok()).count(),
+        1,
+        "{answers:?}"
+    );
+    assert_eq!(log.beside("target").entries().await.len(), 1);
+    assert_eq!(log.list().await.len(), 3);
+}
+
+/// C8: a rename while others append loses nothing: what was appended is under the new name or the old.
+pub(crate) async fn c8_a_rename_loses_no_racing_append(place: Place) {
+    let log = place.log("orders").await;
+    log.add("first").await;
+    let writing = start_writers(std::slice::from_ref(&log));
+    let renamed = log.rename("sales").await;
+    writing.await.expect("the writers succeed");
+    let (old, new) = (log.entries().await.len(), renamed.entries().await.len());
+    assert_eq!(
+        old + new,
+        1 + WRITTEN_PER_LOG,
+        "{old} under the old name, {new} under the new"
+    );
 }
 
 /// C8: streams whose names only look alike, or like something else, are different streams.

@@ -138,7 +138,7 @@ impl Log {
 
     /// Whether entry `id` was there once, and can no longer be read.
     fn lost(&self, id: u64, now: Timestamp) -> bool {
-        Some(id) <= self.head
+        (1..=self.head.unwrap_or(0)).contains(&id)
             && !self
                 .held
                 .iter()

@@ -101,9 +101,7 @@ fn aim_id(stream: &StreamName, back: u64, ideal: &Ideal) -> u64 {
     if back == u64::MAX {
         return back;
     }
-    (ideal.head(stream).unwrap_or(0) + 2)
-        .saturating_sub(back)
-        .max(1)
+    (ideal.head(stream).unwrap_or(0) + 2).saturating_sub(back)
 }
 
 /// Relative times are microseconds from now.

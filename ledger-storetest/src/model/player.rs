@@ -1,6 +1,5 @@
 //! Plays a history: the store and the model side by side, compared after every step.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use ledger_core::{Error, ManualClock, ReadOptions, SharedStore, StreamName};
@@ -25,7 +24,7 @@ pub(super) async fn play(place: Place, history: Vec<Step>) -> Result<(), String>
     }
     for opening in 0..game.openings.len() {
         for question in last_questions() {
-            game.play(opening, question).await?;
+            game.compare(opening, &question).await?;
         }
     }
     Ok(())
@@ -63,22 +62,26 @@ impl Game {
         }
     }
 
+    /// Plays one operation, unless the store may keep its caller waiting for it.
     async fn play(&mut self, opening: usize, operation: Operation) -> Result<(), String> {
         if self.ideal.would_sleep(&operation) {
             return Ok(());
         }
-        let answer = self.answer(opening, &operation).await;
-        let expected = self.ideal.answers(&operation, &answer);
-        let told = writeln!(
-            self.transcript,
-            "  opening {opening}: {operation:?}\n    {answer:?}"
-        );
-        told.expect("a string takes every text");
+        let told = self.compare(opening, &operation).await?;
+        self.transcript += &told;
+        Ok(())
+    }
+
+    /// Asks the store and the model, and tells of it if they agree.
+    async fn compare(&mut self, opening: usize, operation: &Operation) -> Result<String, String> {
+        let answer = self.answer(opening, operation).await;
+        let expected = self.ideal.answers(operation, &answer);
+        let told = format!("  opening {opening}: {operation:?}\n    {answer:?}\n");
         if expected.contains(&answer) {
-            return Ok(());
+            return Ok(told);
         }
         Err(format!(
-            "{}  but the contract says\n    {}",
+            "{}{told}  but the contract says\n    {}",
             self.transcript,
             either(&expected)
         ))

@@ -38,7 +38,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         40 => writing(),
         25 => looking(),
         15 => removing(),
-        10 => changing(),
+        14 => changing(),
         15 => checkpointing(),
         6 => (-20..30_i64).prop_map(Operation::MoveClock),
         3 => Just(Operation::Reopen),
@@ -71,8 +71,8 @@ fn removing() -> impl Strategy<Value = Operation> {
 
 fn changing() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        2 => (stream(), id(), tags()).prop_map(|(stream, id, tags)| Operation::SetTags(stream, id, tags)),
-        2 => (stream(), id(), changes()).prop_map(|(stream, id, changes)| Operation::Annotate(stream, id, changes)),
+        2 => (stream(), near_id(), tags()).prop_map(|(stream, id, tags)| Operation::SetTags(stream, id, tags)),
+        2 => (stream(), near_id(), changes()).prop_map(|(stream, id, changes)| Operation::Annotate(stream, id, changes)),
         1 => (stream(), stream()).prop_map(|(from, to)| Operation::Rename(from, to)),
     ]
 }
@@ -103,6 +103,11 @@ fn stream() -> impl Strategy<Value = StreamName> {
 /// Counts back from two beyond the head, see [`Operation::aimed`].
 fn id() -> impl Strategy<Value = u64> {
     prop_oneof![12 => 0..8_u64, 6 => 0..40_u64, 1 => Just(u64::MAX)]
+}
+
+/// The same for the newest few, so that one entry is marked more than once.
+fn near_id() -> impl Strategy<Value = u64> {
+    prop_oneof![5 => 1..4_u64, 1 => id()]
 }
 
 /// Counts back from the current one, see [`Operation::aimed`].

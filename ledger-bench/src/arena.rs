@@ -1,0 +1,88 @@
+//! Where races are run: a disk, a runtime with two workers, and how much there is to do.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::Result;
+use crate::work::{Keys, Work};
+
+/// How much a lap has to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Entries of a lap that writes or reads batches, or shares commits between tasks.
+    pub(crate) many: usize,
+    /// Entries of a lap that flushes the disk for each of them.
+    pub(crate) alone: usize,
+}
+
+/// What all races have in common.
+pub(crate) struct Arena {
+    dir: PathBuf,
+    /// Runs what is asynchronous.
+    pub(crate) runtime: Runtime,
+    /// How much a lap has to do.
+    pub(crate) size: Size,
+    /// How many rounds count.
+    pub(crate) rounds: usize,
+}
+
+impl Arena {
+    /// Prepares for races on the disk that `dir` is on.
+    ///
+    /// # Errors
+    /// Those of the runtime.
+    pub(crate) fn new(dir: PathBuf, size: Size, rounds: usize) -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(2).build()?;
+        Ok(Self {
+            dir,
+            runtime,
+            size,
+            rounds,
+        })
+    }
+
+    /// The work of a lap that writes or reads batches, or shares commits between tasks.
+    pub(crate) fn many(&self, round: u64, keys: Keys) -> Work {
+        let count = self.size.many;
+        Work { round, count, keys }
+    }
+
+    /// The work of a lap that flushes the disk for each entry.
+    pub(crate) fn alone(&self, round: u64, keys: Keys) -> Work {
+        let count = self.size.alone;
+        Work { round, count, keys }
+    }
+
+    /// Makes an empty directory, which goes away when dropped.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn fresh_dir(&self) -> Result<TempDir> {
+        Ok(tempfile::Builder::new()
+            .prefix("ledger-bench-")
+            .tempdir_in(&self.dir)?)
+    }
+
+    /// Measures what it takes to make 4 KiB at the end of a file durable: the median of many times.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn flush_time(&self) -> Result<Duration> {
+        let dir = self.fresh_dir()?;
+        let mut file = File::create(dir.path().join("flushed"))?;
+        let mut times = Vec::new();
+        for _ in 0..self.size.alone.min(1_000) {
+            let start = Instant::now();
+            file.write_all(&[1; 4096])?;
+            file.sync_data()?;
+            times.push(start.elapsed());
+        }
+        times.sort();
+        Ok(times[times.len() / 2])
+    }
+}
