@@ -10,6 +10,9 @@ use ledger_testservers::Postgres;
 /// Tells a process that it is the child of a test.
 const CHILD: &str = "LEDGER_TESTSERVERS_CHILD";
 
+/// Asks a Postgres server whether it speaks TLS, which it answers with a byte.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
 /// Begins the line in which the child tells where its server is.
 const ADDRESS: &str = "address: ";
 
@@ -64,9 +67,11 @@ fn a_killed_process_leaves_no_server_behind() {
     let mut lines = lines.map(|line| line.unwrap());
     let address = lines.find_map(|line| Some(line.strip_prefix(ADDRESS)?.to_owned()));
     let mut connection = TcpStream::connect(address.expect("the child has a server")).unwrap();
+    connection.write_all(&SSL_REQUEST).unwrap();
+    connection.read_exact(&mut [0]).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    // The server says nothing before it is asked; the connection ends with it.
+    // The server waits for us to go on; the connection ends with it.
     assert!(!matches!(connection.read(&mut [0]), Ok(1)));
 }
 
