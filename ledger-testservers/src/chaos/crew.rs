@@ -45,11 +45,14 @@ impl Crew {
         }
     }
 
-    /// Waits until this many more entries have been acknowledged.
+    /// Waits until this many more entries have been acknowledged, not counting what was said already.
     ///
     /// # Panics
     /// If a worker fails, or all fall silent for a minute.
     pub fn wait_for(&mut self, acknowledgements: usize) {
+        while let Ok(heard) = self.words.try_recv() {
+            self.note(heard);
+        }
         let enough = self.acknowledged.len() + acknowledgements;
         while self.acknowledged.len() < enough {
             self.hear();
@@ -92,7 +95,10 @@ impl Crew {
 
     fn hear(&mut self) {
         let heard = self.words.recv_timeout(SILENCE_MAX);
-        let (number, word) = heard.expect("somebody has something to say");
+        self.note(heard.expect("somebody has something to say"));
+    }
+
+    fn note(&mut self, (number, word): (usize, Option<Word>)) {
         let process = &mut self.processes[number];
         match word {
             Some(Word::Acknowledged { key, id }) => self.acknowledged.push((id, key)),

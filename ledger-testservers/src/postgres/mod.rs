@@ -24,7 +24,7 @@ const PASSWORD: &str = "of-no-secret";
 
 /// What is set otherwise than in a server fresh from its package: room for tests that run side by side; and no long
 /// wait at a stop for whoever has connected in that moment and says nothing.
-const SETTINGS: [&str; 2] = ["max_connections=200", "authentication_timeout=5s"];
+const SETTINGS: [&str; 2] = ["max_connections=200", "authentication_timeout=10s"];
 
 /// How text is sorted unless told otherwise: unlike its bytes, so that a forgotten `COLLATE "C"` is noticed.
 const LOCALE: [&str; 2] = ["--locale-provider=icu", "--icu-locale=en"];
