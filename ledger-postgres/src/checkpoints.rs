@@ -49,7 +49,7 @@ impl Opening {
         expected: Option<Revision>,
     ) -> Result<Revision> {
         let (stream_name, checkpoint) = (stream.clone(), name.to_owned());
-        let row = self.database.change(self.sql.save_checkpoint.clone(), move || {
+        let row = self.change(&self.sql.save_checkpoint, move || {
             let mut arguments = PgArguments::default();
             arguments.add(escaped(stream_name.as_str()))?;
             arguments.add(escaped(&checkpoint))?;
@@ -69,7 +69,7 @@ impl Opening {
         expected: Revision,
     ) -> Result<()> {
         let (stream_name, checkpoint) = (stream.clone(), name.to_owned());
-        let row = self.database.change(self.sql.delete_checkpoint.clone(), move || {
+        let row = self.change(&self.sql.delete_checkpoint, move || {
             let mut arguments = PgArguments::default();
             arguments.add(escaped(stream_name.as_str()))?;
             arguments.add(escaped(&checkpoint))?;

@@ -15,12 +15,16 @@ use sqlx_core::pool::PoolConnection;
 use sqlx_core::query::query_with_result;
 use sqlx_core::sql_str::SqlStr;
 use sqlx_postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, Postgres};
+use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::error::{Failure, Place};
 use crate::options::PostgresOptions;
 
 /// What a statement is given, or why it cannot be.
 pub(crate) type Arguments = Result<PgArguments, BoxDynError>;
+
+/// Proof that the store is open; held until the change is made.
+pub(crate) type Entered = OwnedRwLockReadGuard<()>;
 
 /// How often a transaction is run that others keep taking the ground from.
 const ATTEMPTS_MAX: u32 = 5;
@@ -68,12 +72,15 @@ impl Database {
     }
 
     /// Runs a statement that changes something and answers one row, in a task of its own.
-    pub(crate) async fn change<F>(&self, statement: SqlStr, arguments: F) -> Result<PgRow>
+    pub(crate) async fn change<F>(&self, entered: Entered, statement: SqlStr, arguments: F) -> Result<PgRow>
     where
         F: Fn() -> Arguments + Send + Sync + 'static,
     {
         let this = self.clone();
-        let task = tokio::spawn(async move { this.change_here(statement, arguments).await });
+        let task = tokio::spawn(async move {
+            let _entered = entered;
+            this.change_here(statement, arguments).await
+        });
         match task.await {
             Ok(answer) => answer.map_err(|failure| self.place.write_error(failure)),
             Err(lost) => Err(self.place.outcome_unknown(lost)),

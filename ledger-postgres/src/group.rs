@@ -7,10 +7,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledger_core::{Batch, Result, StreamName, Timestamp};
-use tokio::sync::{OwnedRwLockReadGuard, oneshot};
+use tokio::sync::oneshot;
 
 use crate::append::{Bond, Call, Outcomes};
-use crate::database::Database;
+use crate::database::{Database, Entered};
 use crate::error::Failure;
 use crate::sql::Sql;
 
@@ -20,9 +20,6 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 
 /// How often a lane lets other tasks run to see whether those who were just answered come back with more.
 const TURNS_MAX: u32 = 16;
-
-/// Proof that the store is open; held until the append has its answer.
-pub(crate) type Entered = OwnedRwLockReadGuard<()>;
 
 /// The lanes of all streams.
 pub(crate) struct Groups {

@@ -14,7 +14,7 @@ impl Opening {
     /// Replaces the entry's tags.
     pub(crate) async fn set_tags(&self, stream: &StreamName, id: u64, tags: BTreeSet<String>) -> Result<()> {
         let (name, now) = (stream.clone(), self.now_micros());
-        let row = self.database.change(self.sql.set_tags.clone(), move || {
+        let row = self.change(&self.sql.set_tags, move || {
             let mut arguments = PgArguments::default();
             arguments.add(escaped(name.as_str()))?;
             arguments.add(clamped(id))?;
@@ -35,7 +35,7 @@ impl Opening {
     ) -> Result<()> {
         let (name, now) = (stream.clone(), self.now_micros());
         let bytes_max = self.limits().metadata_bytes_max;
-        let row = self.database.change(self.sql.annotate.clone(), move || {
+        let row = self.change(&self.sql.annotate, move || {
             let mut arguments = PgArguments::default();
             arguments.add(escaped(name.as_str()))?;
             arguments.add(clamped(id))?;

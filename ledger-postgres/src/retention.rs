@@ -12,7 +12,7 @@ impl Opening {
     /// Removes what has an id up to `through`, and tells how many that were.
     pub(crate) async fn trim(&self, stream: &StreamName, through: u64) -> Result<u64> {
         let stream = stream.clone();
-        let row = self.database.change(self.sql.trim.clone(), move || {
+        let row = self.change(&self.sql.trim, move || {
             let mut arguments = PgArguments::default();
             arguments.add(escaped(stream.as_str()))?;
             arguments.add(clamped(through))?;
@@ -24,7 +24,7 @@ impl Opening {
     /// Removes from the old end what `retention` does not keep, and tells how many that were.
     pub(crate) async fn retain(&self, stream: &StreamName, retention: &Retention) -> Result<u64> {
         let (stream, retention, now) = (stream.clone(), retention.clone(), self.now_micros());
-        let row = self.database.change(self.sql.retain.clone(), move || {
+        let row = self.change(&self.sql.retain, move || {
             let mut arguments = PgArguments::default();
             arguments.add(escaped(stream.as_str()))?;
             arguments.add(now)?;
@@ -39,7 +39,7 @@ impl Opening {
     /// Makes tombstones of what has expired, and tells how many were made.
     pub(crate) async fn purge_expired(&self, stream: &StreamName) -> Result<u64> {
         let (stream, now) = (stream.clone(), self.now_micros());
-        let row = self.database.change(self.sql.purge_expired.clone(), move || {
+        let row = self.change(&self.sql.purge_expired, move || {
             let mut arguments = PgArguments::default();
             arguments.add(escaped(stream.as_str()))?;
             arguments.add(now)?;

@@ -11,12 +11,13 @@ use ledger_core::{
     Result, Retention, Revision, Stat, Store, StreamName, Timestamp, async_trait, check_limit,
 };
 use sqlx_core::connection::Connection;
-use sqlx_postgres::{PgConnectOptions, PgPool, PgTransaction};
+use sqlx_core::sql_str::SqlStr;
+use sqlx_postgres::{PgConnectOptions, PgPool, PgRow, PgTransaction};
 use tokio::sync::RwLock;
 
 use crate::append::{Call, Outcomes};
-use crate::database::Database;
-use crate::group::{Entered, Groups};
+use crate::database::{Arguments, Database, Entered};
+use crate::group::Groups;
 use crate::health;
 use crate::options::PostgresOptions;
 use crate::read;
@@ -43,7 +44,7 @@ pub(crate) struct Opening {
     groups: Arc<Groups>,
     watch: Watch,
     closed: AtomicBool,
-    /// Shared by what is under way; taken whole by `close`.
+    /// Shared by the changes under way; taken whole by `close`.
     gate: Arc<RwLock<()>>,
 }
 
@@ -130,7 +131,7 @@ impl PostgresStore {
         batches: Vec<Batch<u64>>,
     ) -> Result<Vec<Receipt<u64>>> {
         let opening = &self.0;
-        let _entered = opening.enter_append(&batches).await?;
+        opening.check_append(&batches)?;
         let (call, places) = split_off_empty(batches);
         if call.batches.is_empty() {
             return Ok(opening.receipts(places, Vec::new()));
@@ -176,39 +177,51 @@ impl Opening {
         self.now().map(Timestamp::as_micros)
     }
 
-    /// Checks that the store is open, and keeps it open.
-    async fn enter(&self) -> Result<Entered> {
-        let entered = Arc::clone(&self.gate).read_owned().await;
+    fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Error::Closed);
         }
-        Ok(entered)
+        Ok(())
     }
 
-    async fn enter_stream(&self, stream: &StreamName) -> Result<Entered> {
-        let entered = self.enter().await?;
-        self.limits().check_stream_name(stream)?;
-        Ok(entered)
+    fn check_stream(&self, stream: &StreamName) -> Result<()> {
+        self.check_open()?;
+        self.limits().check_stream_name(stream)
     }
 
-    async fn enter_checkpoint(&self, stream: &StreamName, name: &str) -> Result<Entered> {
-        let entered = self.enter_stream(stream).await?;
-        self.limits().check_checkpoint_name(name)?;
-        Ok(entered)
+    fn check_checkpoint(&self, stream: &StreamName, name: &str) -> Result<()> {
+        self.check_stream(stream)?;
+        self.limits().check_checkpoint_name(name)
     }
 
-    async fn enter_append(&self, batches: &[Batch<u64>]) -> Result<Entered> {
-        let entered = self.enter().await?;
-        self.limits().check_batches(batches)?;
-        Ok(entered)
+    fn check_append(&self, batches: &[Batch<u64>]) -> Result<()> {
+        self.check_open()?;
+        self.limits().check_batches(batches)
     }
 
-    async fn enter_marks(&self, stream: &StreamName) -> Result<Entered> {
-        let entered = self.enter_stream(stream).await?;
+    fn check_marks(&self, stream: &StreamName) -> Result<()> {
+        self.check_stream(stream)?;
         if !self.capabilities.marks {
             return Err(Error::AppendOnly);
         }
+        Ok(())
+    }
+
+    /// Begins a change: `close` waits for it. What it gives must go along into the task that makes the change, because
+    /// the caller's future may never be polled again.
+    async fn enter(&self) -> Result<Entered> {
+        let entered = Arc::clone(&self.gate).read_owned().await;
+        self.check_open()?;
         Ok(entered)
+    }
+
+    /// Runs a statement that changes something.
+    pub(crate) async fn change<F>(&self, statement: &SqlStr, arguments: F) -> Result<PgRow>
+    where
+        F: Fn() -> Arguments + Send + Sync + 'static,
+    {
+        let entered = self.enter().await?;
+        self.database.change(entered, statement.clone(), arguments).await
     }
 
     fn receipt(&self, outcomes: Outcomes) -> Receipt<u64> {
@@ -230,7 +243,7 @@ impl Opening {
         let names: Vec<_> = call.batches.iter().map(|batch| batch.stream.clone()).collect();
         let call = Arc::new(call);
         let (sent, now) = (Arc::clone(&call), self.now());
-        let row = self.database.change(self.sql.append.clone(), move || sent.arguments(now)).await?;
+        let row = self.change(&self.sql.append, move || sent.arguments(now)).await?;
         let answers = call.answers(&row, &self.database.place)?;
         let receipts = self.receipts(places, answers.into_iter().collect::<Result<_>>()?);
         names.iter().for_each(|name| self.watch.wake(name));
@@ -254,12 +267,12 @@ impl Store for PostgresStore {
     }
 
     async fn append(&self, batch: Batch<u64>) -> Result<Receipt<u64>> {
-        let entered = self.0.enter_append(std::slice::from_ref(&batch)).await?;
+        self.0.check_append(std::slice::from_ref(&batch))?;
         if batch.entries.is_empty() {
             return Ok(self.0.receipt(Vec::new()));
         }
         let stream = batch.stream.clone();
-        let receipt = self.0.receipt(self.0.groups.append(batch, entered).await?);
+        let receipt = self.0.receipt(self.0.groups.append(batch, self.0.enter().await?).await?);
         if receipt.appended() > 0 {
             self.0.watch.wake(&stream);
         }
@@ -267,41 +280,41 @@ impl Store for PostgresStore {
     }
 
     async fn append_many(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
-        let _entered = self.0.enter_append(&batches).await?;
+        self.0.check_append(&batches)?;
         self.0.append_together(batches).await
     }
 
     async fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {
         let opening = &self.0;
-        let _entered = opening.enter_stream(stream).await?;
+        opening.check_stream(stream)?;
         options.validate()?;
         opening.limits().check_filter(&options.filter)?;
         read::page(&opening.database, &opening.sql, stream, options, opening.now()).await
     }
 
     async fn stat(&self, stream: &StreamName) -> Result<Stat<u64>> {
-        let _entered = self.0.enter_stream(stream).await?;
+        self.0.check_stream(stream)?;
         self.0.stat(stream).await
     }
 
     async fn trim(&self, stream: &StreamName, through: u64) -> Result<u64> {
-        let _entered = self.0.enter_stream(stream).await?;
+        self.0.check_stream(stream)?;
         self.0.trim(stream, through).await
     }
 
     async fn retain(&self, stream: &StreamName, retention: &Retention) -> Result<u64> {
-        let _entered = self.0.enter_stream(stream).await?;
+        self.0.check_stream(stream)?;
         retention.validate()?;
         self.0.retain(stream, retention).await
     }
 
     async fn purge_expired(&self, stream: &StreamName) -> Result<u64> {
-        let _entered = self.0.enter_stream(stream).await?;
+        self.0.check_stream(stream)?;
         self.0.purge_expired(stream).await
     }
 
     async fn set_tags(&self, stream: &StreamName, id: u64, tags: BTreeSet<String>) -> Result<()> {
-        let _entered = self.0.enter_marks(stream).await?;
+        self.0.check_marks(stream)?;
         self.0.limits().check_tags(&tags)?;
         self.0.set_tags(stream, id, tags).await
     }
@@ -312,18 +325,18 @@ impl Store for PostgresStore {
         id: u64,
         changes: BTreeMap<String, Option<String>>,
     ) -> Result<()> {
-        let _entered = self.0.enter_marks(stream).await?;
+        self.0.check_marks(stream)?;
         self.0.annotate(stream, id, changes).await
     }
 
     async fn list(&self, after: Option<&StreamName>, limit: usize) -> Result<Vec<StreamName>> {
-        let _entered = self.0.enter().await?;
+        self.0.check_open()?;
         check_limit(limit)?;
         self.0.list(after, limit).await
     }
 
     async fn rename(&self, from: &StreamName, to: &StreamName) -> Result<()> {
-        let _entered = self.0.enter_stream(from).await?;
+        self.0.check_stream(from)?;
         self.0.limits().check_stream_name(to)?;
         self.0.rename(from, to).await?;
         self.0.watch.wake(to);
@@ -333,17 +346,16 @@ impl Store for PostgresStore {
     async fn wait(&self, stream: &StreamName, after: Option<u64>) -> Result<()> {
         loop {
             let listener = self.0.watch.listen(stream);
-            let entered = self.0.enter_stream(stream).await?;
+            self.0.check_stream(stream)?;
             if self.0.stat(stream).await?.head > after {
                 return Ok(());
             }
-            drop(entered);
             self.0.watch.wait(listener).await;
         }
     }
 
     async fn load_checkpoint(&self, stream: &StreamName, name: &str) -> Result<Option<Checkpoint>> {
-        let _entered = self.0.enter_checkpoint(stream, name).await?;
+        self.0.check_checkpoint(stream, name)?;
         self.0.load_checkpoint(stream, name).await
     }
 
@@ -354,13 +366,13 @@ impl Store for PostgresStore {
         value: Bytes,
         expected: Option<Revision>,
     ) -> Result<Revision> {
-        let _entered = self.0.enter_checkpoint(stream, name).await?;
+        self.0.check_checkpoint(stream, name)?;
         self.0.limits().check_checkpoint_value(&value)?;
         self.0.save_checkpoint(stream, name, value, expected).await
     }
 
     async fn delete_checkpoint(&self, stream: &StreamName, name: &str, expected: Revision) -> Result<()> {
-        let _entered = self.0.enter_checkpoint(stream, name).await?;
+        self.0.check_checkpoint(stream, name)?;
         self.0.delete_checkpoint(stream, name, expected).await
     }
 
@@ -370,13 +382,13 @@ impl Store for PostgresStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>> {
-        let _entered = self.0.enter_stream(stream).await?;
+        self.0.check_stream(stream)?;
         check_limit(limit)?;
         self.0.list_checkpoints(stream, after, limit).await
     }
 
     async fn health(&self) -> Result<Health> {
-        let _entered = self.0.enter().await?;
+        self.0.check_open()?;
         health::health(&self.0.database, &self.0.sql).await
     }
 
@@ -385,9 +397,11 @@ impl Store for PostgresStore {
             return Err(Error::Closed);
         }
         self.0.watch.stop();
-        let _nothing_is_under_way = self.0.gate.write().await;
+        drop(self.0.gate.write().await);
         if !self.0.database.is_borrowed {
-            self.0.database.pool.close().await;
+            // Nobody waits for readers, who may never come back for the rest of their page.
+            let pool = self.0.database.pool.clone();
+            tokio::spawn(async move { pool.close().await });
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl Opening {
     /// Gives the stream another name, if it was ever appended to and the name is free.
     pub(crate) async fn rename(&self, from: &StreamName, to: &StreamName) -> Result<()> {
         let (old_name, new_name) = (from.clone(), to.clone());
-        let row = self.database.change(self.sql.rename.clone(), move || {
+        let row = self.change(&self.sql.rename, move || {
             let mut arguments = PgArguments::default();
             arguments.add(escaped(old_name.as_str()))?;
             arguments.add(escaped(new_name.as_str()))?;
