@@ -119,7 +119,8 @@ impl Work {
     /// Those of the encoder.
     pub(crate) fn batches(self, stream: &str) -> Result<Vec<Batch<u64>>> {
         let encode = |entry: NewEntry<Payment>| {
-            entry.try_map(|payment| Ok(Payload::json(serde_json::to_vec(&payment)?)))
+            let payload = Payload::json(serde_json::to_vec(&entry.value)?);
+            Ok(entry.map(|_payment| payload))
         };
         let batch = |lot: Vec<_>| {
             let entries = lot.into_iter().map(encode).collect::<Result<_>>()?;

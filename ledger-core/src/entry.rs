@@ -108,12 +108,9 @@ impl<T> NewEntry<T> {
     }
 
     /// Replaces the value, keeping everything around it.
-    ///
-    /// # Errors
-    /// Whatever `f` says.
-    pub fn try_map<U, E>(self, f: impl FnOnce(T) -> Result<U, E>) -> Result<NewEntry<U>, E> {
-        Ok(NewEntry {
-            value: f(self.value)?,
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> NewEntry<U> {
+        NewEntry {
+            value: f(self.value),
             kind: self.kind,
             order_key: self.order_key,
             dedup_key: self.dedup_key,
@@ -121,7 +118,7 @@ impl<T> NewEntry<T> {
             metadata: self.metadata,
             tags: self.tags,
             expires_at: self.expires_at,
-        })
+        }
     }
 }
 

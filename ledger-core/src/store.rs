@@ -43,6 +43,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Readers see all of its new entries, with adjacent ids, or none. Duplicates are answered with the id of the
     /// entry that is there, and write nothing; a batch of nothing but duplicates succeeds whatever its condition.
+    /// A dedup key whose holder has expired is free: taking it purges the holder. Entries are recorded at the store's
+    /// time, or at that of the entry before them if that is later.
     ///
     /// # Errors
     /// [`Conflict`](crate::Error::Conflict): the condition does not hold; read again, decide again.
@@ -106,7 +108,7 @@ pub trait Store: Send + Sync + 'static {
     /// Those of the engine.
     async fn purge_expired(&self, stream: &StreamName) -> Result<u64>;
 
-    /// Replaces an entry's tags and stamps its `updated_at` (C7).
+    /// Replaces an entry's tags and stamps its `updated_at` with the store's time (C7).
     ///
     /// # Errors
     /// [`EntryNotFound`](crate::Error::EntryNotFound), [`AppendOnly`](crate::Error::AppendOnly),
@@ -118,7 +120,8 @@ pub trait Store: Send + Sync + 'static {
         tags: BTreeSet<String>,
     ) -> Result<()>;
 
-    /// Merges `changes` into an entry's annotations and stamps its `updated_at` (C7). A value of none deletes the key.
+    /// Merges `changes` into an entry's annotations and stamps its `updated_at` with the store's time (C7). A value of
+    /// none deletes the key.
     ///
     /// # Errors
     /// As [`set_tags`](Store::set_tags). The limit is that of the merged annotations.

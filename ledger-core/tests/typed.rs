@@ -215,12 +215,12 @@ impl Codec<u64> for Digits {
     fn content_type(&self) -> ContentType {
         ContentType::from_static("text/x-digits")
     }
-    fn encode(&self, value: &u64) -> Result<Bytes, BoxError> {
+    fn encode(&self, value: &u64, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
         if *value == 13 {
-            Err("superstition".into())
-        } else {
-            Ok(value.to_string().into())
+            return Err("superstition".into());
         }
+        buffer.extend_from_slice(value.to_string().as_bytes());
+        Ok(())
     }
     fn decode(&self, bytes: &[u8]) -> Result<u64, BoxError> {
         Ok(std::str::from_utf8(bytes)?.parse()?)

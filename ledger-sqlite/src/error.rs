@@ -33,6 +33,8 @@ pub(crate) enum Breakage {
     Engine(Arc<rusqlite::Error>),
     /// What was read cannot have been written by this crate; says what.
     Damage(String),
+    /// SQLite rolled the transaction back.
+    Lost,
 }
 
 impl Failure {
@@ -74,6 +76,10 @@ impl Place {
             Failure::Breakage(Breakage::Damage(reason)) => Error::Corrupt {
                 place: self.name.clone(),
                 reason,
+            },
+            Failure::Breakage(Breakage::Lost) => Error::Engine {
+                place: self.name.clone(),
+                source: "SQLite rolled the transaction back".into(),
             },
         }
     }

@@ -23,11 +23,14 @@
 //! ```
 //!
 //! # Rooms
-//! `options`, `store` and `transaction` are what users see. Behind them: `connection` and `schema` open a file,
-//! `writer` commits groups of changes and `readers` answers questions, both fed by a `queue`; a `session` is one
-//! transaction of changes, and `append`, `retention`, `marks`, `streams` and `checkpoints` are what can be done in it;
-//! `evidence` and `read` look things up; `row` and `position` say how an entry lies in its table, `sql` holds every
-//! statement, and `watch` notices what other openings commit.
+//! `options`, `store` and `transaction` are what users see. Behind them:
+//! - an `opening` holds the threads together; `connection` and `schema` say how files are opened and migrated;
+//! - `writer` commits groups of changes and `readers` answers questions, both fed by a `queue`; `watch` notices what
+//!   other openings commit;
+//! - a `session` is one transaction of changes; `append`, `retention`, `marks`, `streams` and `checkpoints` are what
+//!   can be done in it, and `evidence` is what appends are decided by;
+//! - `read` makes pages, with `merge` for several order keys; `row` and `position` say how an entry lies in its table,
+//!   and `sql` holds every statement.
 
 mod append;
 mod checkpoints;

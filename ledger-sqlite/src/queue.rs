@@ -16,7 +16,7 @@ use ledger_core::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
-    /// As many as there are items, or more: what a thread looks at without the lock.
+    /// How many items there are: what a thread looks at without the lock.
     length: AtomicUsize,
     filled: Condvar,
     freed: Event,
@@ -161,6 +161,7 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         if !state.is_closed {
             state.items.push_back(last);
+            self.length.store(state.items.len(), Ordering::Release);
         }
         self.close_state(state)
     }

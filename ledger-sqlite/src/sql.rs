@@ -24,6 +24,11 @@ macro_rules! statements {
             pub(crate) fn new(prefix: &str) -> Self {
                 Self { $($name: with_prefix($text, prefix),)* }
             }
+
+            #[cfg(test)]
+            fn all(&self) -> Vec<&str> {
+                vec![$(&self.$name,)*]
+            }
         }
     };
 }
@@ -92,4 +97,82 @@ statements! {
     find_format = r#"SELECT value FROM "{p}meta" WHERE key = 'format'"#;
     set_format = r#"INSERT INTO "{p}meta" (key, value) VALUES ('format', ?1)
         ON CONFLICT (key) DO UPDATE SET value = excluded.value"#;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::error::Place;
+    use crate::schema;
+
+    /// 40,000 entries of 40 streams, which nobody has analysed.
+    fn fresh() -> (Connection, Sql) {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let sql = Sql::new("p_");
+        let place = Place {
+            name: "test".into(),
+            busy_timeout: Duration::ZERO,
+        };
+        schema::migrate(&mut connection, &sql, "p_", &place).unwrap();
+        let fill = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 39999)
+            INSERT INTO p_entries (position, stream_id, recorded_at, schema_version, order_key, dedup_key, payload)
+            SELECT (i % 40 + 1 << 36) + i / 40 + 1, i % 40 + 1, i, 1, 'o-' || (i % 7), 'd-' || i, '{}' FROM n";
+        connection.execute(fill, []).unwrap();
+        (connection, sql)
+    }
+
+    fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let unbound = vec![None::<i64>; statement.parameter_count()];
+        let rows = statement.query_map(rusqlite::params_from_iter(unbound), |row| row.get(3));
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn every_look_at_entries_is_one_search_that_needs_no_sort() {
+        let (connection, sql) = fresh();
+        let by_position = "SEARCH p_entries USING INTEGER PRIMARY KEY (rowid";
+        let by_order_key = "SEARCH p_entries USING COVERING INDEX p_entries_order_key \
+             (stream_id=? AND order_key=? AND rowid";
+        let by_dedup_key =
+            "SEARCH p_entries USING INDEX p_entries_dedup_key (stream_id=? AND dedup_key=?";
+        let by_expiry =
+            "SEARCH p_entries USING INDEX p_entries_expires_at (stream_id=? AND expires_at<?";
+        let cases = [
+            (&sql.ascending, by_position),
+            (&sql.descending, by_position),
+            (&sql.entry, by_position),
+            (&sql.recorded_at, by_position),
+            (&sql.is_visible, by_position),
+            (&sql.sizes, by_position),
+            (&sql.measure_range, by_position),
+            (&sql.delete_range, by_position),
+            (&sql.ascending_of_key, by_order_key),
+            (&sql.descending_of_key, by_order_key),
+            (&sql.find_dedup_key, by_dedup_key),
+            (&sql.measure_expired, by_expiry),
+            (&sql.purge_expired, by_expiry),
+        ];
+        for (statement, expected) in cases {
+            let plan = plan(&connection, statement);
+            let [step] = plan.as_slice() else {
+                panic!("{statement} takes {plan:?}");
+            };
+            assert!(step.starts_with(expected), "{statement} takes {step}");
+        }
+    }
+
+    #[test]
+    fn every_statement_suits_the_tables() {
+        let (connection, sql) = fresh();
+        for statement in sql.all() {
+            connection.prepare(statement).unwrap();
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use ledger_core::{Error, Result, StreamName};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Breakage, Failure};
 use crate::opening::Context;
@@ -158,7 +158,8 @@ impl Writer {
         let others = std::mem::take(&mut self.inbox.changes);
         self.inbox.changes.push_back(change);
         let mut group = Vec::new();
-        let outcome = self.attempt(&mut group, 1);
+        // Nobody else is waited for, not even if this one is abandoned.
+        let outcome = self.attempt(&mut group, 0);
         self.inbox.changes = others;
         self.answer(group, outcome);
     }
@@ -200,6 +201,7 @@ impl Writer {
                 weight += change.weight();
                 group.push(change);
                 ran?;
+                self.check_transaction()?;
             }
             let is_complete = weight >= GROUP_ENTRIES_MAX || group.len() >= lately;
             if is_complete || !self.inbox.gather(&context.jobs) {
@@ -208,18 +210,16 @@ impl Writer {
         }
     }
 
+    /// On some failures SQLite itself rolls back; what came then would be committed by itself, piece by piece.
+    fn check_transaction(&self) -> Result<(), Breakage> {
+        if self.connection.is_autocommit() {
+            return Err(Breakage::Lost);
+        }
+        Ok(())
+    }
+
     fn commit(&self) -> Result<(), Setback> {
-        use rusqlite::ErrorCode as Code;
-        let Err(error) = execute(&self.connection, "COMMIT") else {
-            return Ok(());
-        };
-        Err(match error.sqlite_error_code() {
-            // Nothing that a later opening would take for a commit has been written.
-            Some(Code::DiskFull | Code::DatabaseBusy | Code::ReadOnly) => {
-                Setback::RolledBack(error.into())
-            }
-            _ => Setback::Unknown(Arc::new(error)),
-        })
+        execute(&self.connection, "COMMIT").map_err(setback_of_commit)
     }
 
     fn answer(&self, group: Vec<Box<dyn Change>>, outcome: Result<Vec<StreamName>, Setback>) {
@@ -248,6 +248,19 @@ impl Writer {
     }
 }
 
+/// What a failed commit leaves behind.
+///
+/// With no space, no lock and no permission, nothing was written that a later opening would take for a commit. After
+/// any other failure, above all of the sync, the whole commit may be in the log.
+fn setback_of_commit(error: rusqlite::Error) -> Setback {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::ReadOnly) => {
+            Setback::RolledBack(error.into())
+        }
+        _ => Setback::Unknown(Arc::new(error)),
+    }
+}
+
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
@@ -264,7 +277,7 @@ struct Inbox {
 impl Inbox {
     /// Waits until there is something to do. False: there never will be.
     fn wait(&mut self, queue: &Queue<Job>) -> bool {
-        if !self.changes.is_empty() {
+        if !self.changes.is_empty() || !self.questions.is_empty() {
             return true;
         }
         let is_more = queue.pop_all(&mut self.jobs, SPIN);
@@ -296,6 +309,38 @@ impl Inbox {
             if !change.is_abandoned() {
                 return Some(change);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    fn failed_with(code: i32) -> Setback {
+        setback_of_commit(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+    }
+
+    #[test]
+    fn a_commit_that_found_no_space_did_not_happen() {
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_BUSY, ffi::SQLITE_READONLY] {
+            assert!(
+                matches!(failed_with(code), Setback::RolledBack(_)),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_commit_that_could_not_be_synced_may_have_happened() {
+        for code in [
+            ffi::SQLITE_IOERR_FSYNC,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_NOMEM,
+        ] {
+            assert!(matches!(failed_with(code), Setback::Unknown(_)), "{code}");
         }
     }
 }

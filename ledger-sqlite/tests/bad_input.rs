@@ -1,5 +1,7 @@
 //! What is wrong outside of the store: each a typed error that names the thing and leaves the data as it was.
 
+#![expect(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 mod support;
 
 use std::fs;

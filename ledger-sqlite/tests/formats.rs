@@ -1,5 +1,7 @@
 //! Files of every format that was ever released open, and keep what they hold.
 
+#![expect(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! Appends in a transaction of the caller's.
 
+#![expect(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 use std::path::PathBuf;
 
 use futures_util::FutureExt;

@@ -25,7 +25,7 @@ use crate::place::{Place, not_applicable};
 use player::play;
 
 /// How many histories are played unless the environment says otherwise.
-const CASES: u32 = 16;
+const CASES: u32 = 48;
 
 /// For how long a wrong history is cut down, at most.
 const SHRINK_MS_MAX: u32 = 30_000;

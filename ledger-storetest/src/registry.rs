@@ -88,6 +88,7 @@ macro_rules! each_case {
                 c3_3_a_trim_forgets_its_keys_only
                 c3_3_retention_forgets_its_keys
                 c3_3_an_expired_key_can_be_used_again
+                c3_3_taking_over_an_expired_key_harms_no_neighbour
                 c3_3_a_purged_key_can_be_used_again
             }
             conditions {

@@ -20,8 +20,8 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
         ContentType::JSON
     }
 
-    fn encode(&self, value: &T) -> Result<Bytes, BoxError> {
-        Ok(serde_json::to_vec(value)?.into())
+    fn encode(&self, value: &T, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
+        Ok(serde_json::to_writer(buffer, value)?)
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<T, BoxError> {
@@ -62,8 +62,9 @@ mod tests {
     #[test]
     fn floats_come_back_bit_for_bit() {
         let float = 0.1_f64 + 0.2;
-        let bytes = Json.encode(&float).unwrap();
-        let decoded: f64 = Json.decode(&bytes).unwrap();
+        let mut buffer = Vec::new();
+        Json.encode(&float, &mut buffer).unwrap();
+        let decoded: f64 = Json.decode(&buffer).unwrap();
         assert_eq!(decoded.to_bits(), float.to_bits());
     }
 

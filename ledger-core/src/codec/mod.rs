@@ -18,11 +18,11 @@ pub trait Codec<T>: Clone + Send + Sync + 'static {
     /// The name that is stored with each entry.
     fn content_type(&self) -> ContentType;
 
-    /// Encodes a value.
+    /// Encodes a value, adding its bytes to `buffer`, which one batch's values share.
     ///
     /// # Errors
-    /// Why this value cannot be encoded.
-    fn encode(&self, value: &T) -> Result<Bytes, BoxError>;
+    /// Why this value cannot be encoded. What was added to the buffer then is of no account.
+    fn encode(&self, value: &T, buffer: &mut Vec<u8>) -> Result<(), BoxError>;
 
     /// Decodes a value.
     ///

@@ -5,6 +5,7 @@ use std::future::IntoFuture;
 use futures_util::future::BoxFuture;
 
 use super::Stream;
+use super::encode::encode;
 use crate::batch::{Batch, Outcome, Receipt};
 use crate::codec::Codec;
 use crate::condition::Condition;
@@ -80,7 +81,10 @@ impl<'a, I: Id, T, C: Codec<T>> Append<'a, I, T, C> {
     /// # Errors
     /// [`Encode`](crate::Error::Encode).
     pub fn into_batch(self) -> Result<Batch<I>> {
-        batch(self.stream, std::iter::once(self.entry), self.condition)
+        let entries = encode(self.stream, std::iter::once(self.entry))?;
+        let mut batch = Batch::new(self.stream.name.clone(), entries);
+        batch.condition = self.condition;
+        Ok(batch)
     }
 }
 
@@ -116,10 +120,9 @@ impl<'a, I: Id, T, C: Codec<T>> AppendAll<'a, I, T, C> {
         stream: &'a Stream<I, T, C>,
         entries: impl Iterator<Item = NewEntry<T>>,
     ) -> Self {
-        Self {
-            stream,
-            batch: batch(stream, entries, None),
-        }
+        let entries = encode(stream, entries);
+        let batch = entries.map(|entries| Batch::new(stream.name.clone(), entries));
+        Self { stream, batch }
     }
 
     /// Appends only if `condition` holds.
@@ -146,17 +149,4 @@ impl<'a, I: Id, T, C: Codec<T>> IntoFuture for AppendAll<'a, I, T, C> {
         let store = &self.stream.store;
         Box::pin(async move { store.append(self.batch?).await })
     }
-}
-
-fn batch<I: Id, T, C: Codec<T>>(
-    stream: &Stream<I, T, C>,
-    entries: impl Iterator<Item = NewEntry<T>>,
-    condition: Option<Condition<I>>,
-) -> Result<Batch<I>> {
-    let entries = entries
-        .map(|entry| stream.encode(entry))
-        .collect::<Result<_>>()?;
-    let mut batch = Batch::new(stream.name.clone(), entries);
-    batch.condition = condition;
-    Ok(batch)
 }

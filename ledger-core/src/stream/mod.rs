@@ -3,6 +3,7 @@
 mod append;
 mod builder;
 mod cursor;
+mod encode;
 mod follow;
 mod read;
 
@@ -19,7 +20,6 @@ use crate::entry::{Entry, NewEntry};
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::name::StreamName;
-use crate::payload::Payload;
 use crate::retention::Retention;
 use crate::schema::Chain;
 use crate::stat::Stat;
@@ -260,25 +260,6 @@ impl<I: Id, T, C: Codec<T>> Stream<I, T, C> {
         self.store
             .delete_checkpoint(&self.name, name, expected)
             .await
-    }
-
-    /// Encodes an entry, with the stream's schema version and, unless it has a kind, the kind of its value.
-    fn encode(&self, entry: NewEntry<T>) -> Result<NewEntry> {
-        let kind = self
-            .kind_of
-            .filter(|_| entry.kind.is_none())
-            .map(|kind_of| kind_of(&entry.value).to_owned());
-        let mut encoded = entry.try_map(|value| {
-            let bytes = self.codec.encode(&value);
-            let bytes = bytes.map_err(|source| Error::Encode {
-                stream: self.name.clone(),
-                source,
-            })?;
-            Ok::<_, Error>(Payload::new(bytes, self.codec.content_type()))
-        })?;
-        encoded.schema_version = self.chain.version();
-        encoded.kind = encoded.kind.or(kind);
-        Ok(encoded)
     }
 
     /// Decodes an entry, from whatever older schema version it is of.

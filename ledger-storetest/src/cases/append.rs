@@ -147,11 +147,17 @@ pub(crate) async fn c2_1_append_many_checks_each_condition(place: Place) {
         return;
     }
     let head = second.add("x").await;
-    let batches = [
-        first.batch([entry("a")]).when(Condition::stream_is_empty()),
-        second.batch([entry("y")]).when(Condition::head_is(head)),
-    ];
-    first.append_many(batches).await;
+    let batches = |head| {
+        vec![
+            first.batch([entry("a")]).when(Condition::stream_is_empty()),
+            second.batch([entry("y")]).when(Condition::head_is(head)),
+        ]
+    };
+    assert_refused!(
+        first.store.append_many(batches(head + 1)).await,
+        Error::Conflict { .. }
+    );
+    first.append_many(batches(head)).await;
     assert_eq!(first.texts().await, ["a"]);
     assert_eq!(second.texts().await, ["x", "y"]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ledger_core::{NewEntry, Outcome, Retention};
 
-use crate::fixture::{Log, at, clock, entry, keyed};
+use crate::fixture::{Log, at, clock, entry, ids, keyed};
 use crate::harness::Setup;
 use crate::place::Place;
 use crate::race::together;
@@ -240,6 +240,29 @@ pub(crate) async fn c3_3_an_expired_key_can_be_used_again(place: Place) {
     assert_eq!(log.append([keyed("k")]).await, [Outcome::Duplicate(second)]);
     log.trim(first).await;
     assert_eq!(log.append([keyed("k")]).await, [Outcome::Duplicate(second)]);
+}
+
+/// C3.3: using it again erases what its expired holder held, and nothing else.
+pub(crate) async fn c3_3_taking_over_an_expired_key_harms_no_neighbour(place: Place) {
+    let clock = clock();
+    let log = place
+        .log_with(Setup::default().with_clock(clock.clone()), "orders")
+        .await;
+    let neighbour = log.add("neighbour").await;
+    log.append_one(expiring("k")).await;
+    clock.set(at(10));
+    let second = log.append_one(keyed("k")).await;
+    let entries = log.entries().await;
+    assert_eq!(ids(&entries), [neighbour, second]);
+    let bytes: usize = entries.iter().map(|entry| entry.value.bytes.len()).sum();
+    let stat = log.stat().await;
+    assert_eq!((stat.count, stat.bytes), (3, bytes as u64));
+    clock.set(at(0));
+    assert_eq!(
+        log.ids().await,
+        [neighbour, second],
+        "a holder came back to life"
+    );
 }
 
 /// C3.3: the key of a purged entry can be used again.

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
-use ledger_core::{BoxError, Bytes, Codec, ContentType, Entry, Follow, Stream, TreeCodec};
+use ledger_core::{BoxError, Codec, ContentType, Entry, Follow, Stream, TreeCodec};
 
 use crate::fixture::{Log, can_append_many, entry, text};
 use crate::place::Place;
@@ -18,8 +18,9 @@ impl Codec<String> for Text {
         ContentType::OCTET_STREAM
     }
 
-    fn encode(&self, value: &String) -> Result<Bytes, BoxError> {
-        Ok(Bytes::from(value.clone()))
+    fn encode(&self, value: &String, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
+        buffer.extend_from_slice(value.as_bytes());
+        Ok(())
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<String, BoxError> {

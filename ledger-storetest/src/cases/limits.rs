@@ -371,7 +371,11 @@ pub(crate) async fn c2_4_limits_come_first(place: Place) {
     log.append([keyed("k")]).await;
     let before = log.picture().await;
     let batch = log
-        .batch([keyed("k"), entry(&x(PAYLOAD + 1)).dedup_key("k")])
+        .batch([
+            keyed("k"),
+            keyed("new"),
+            entry(&x(PAYLOAD + 1)).dedup_key("k"),
+        ])
         .when(Condition::stream_is_empty());
     assert_one_over(log.store.append(batch).await, "payload", PAYLOAD);
     assert_eq!(log.picture().await, before);

@@ -194,15 +194,6 @@ impl Log {
         stat.bytes = bytes(&self.held);
         stat
     }
-
-    /// The last time at which an entry expired that could still come back to life if the clock stepped back.
-    pub(super) fn last_expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        let expired = self
-            .held
-            .iter()
-            .filter(|held| !held.is_erased && held.entry.is_expired(now));
-        expired.filter_map(|held| held.entry.expires_at).max()
-    }
 }
 
 fn is_within(entry: &Entry<u64>, options: &ReadOptions<u64>) -> bool {

@@ -67,6 +67,11 @@ impl Game {
         if self.ideal.would_sleep(&operation) {
             return Ok(());
         }
+        if let Operation::Wait(stream, _) = &operation {
+            // A store that is wrong about its head might wait for ever.
+            self.compare(opening, &Operation::Stat(stream.clone()))
+                .await?;
+        }
         let told = self.compare(opening, &operation).await?;
         self.transcript += &told;
         Ok(())

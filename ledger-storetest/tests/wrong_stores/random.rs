@@ -27,10 +27,8 @@ fn finds<F: Fault + Default>() -> bool {
     verdict::<F>(CASE, LIMIT).is_err()
 }
 
-/// Every fault but those that keep a caller waiting, which a history never does.
+/// Every fault but those of a race, and those that keep a caller waiting: a history makes one call after another.
 const FAULTS: &[(&str, Finds)] = &faults![
-    append::TornBatches,
-    append::TornAcrossStreams,
     append::ConditionsOfManyIgnored,
     append::OneConditionForAll,
     append::OutcomesOutOfOrder,
@@ -39,10 +37,8 @@ const FAULTS: &[(&str, Finds)] = &faults![
     append::VersionsMadeUp,
     append::OtherLimits,
     checkpoints::LastWriterWins,
-    checkpoints::RevisionsComparedTooEarly,
     checkpoints::RevisionsStartAgain,
     checkpoints::TrimForgetsCheckpoints,
-    conditions::ConditionsOutsideTheCommit,
     conditions::ConditionsBeforeDedup,
     conditions::OneDuplicateIsEnough,
     conditions::ConflictsNameTheOldest,
@@ -50,7 +46,6 @@ const FAULTS: &[(&str, Finds)] = &faults![
     conditions::AnchorsMustBeThere,
     conditions::ConditionsByOrderKeyOnly,
     dedup::RepeatsStored,
-    dedup::KeysCheckedTooEarly,
     dedup::RepeatsAnsweredWithTheHead,
     dedup::KeysNeverForgotten,
     dedup::EmptyKeysAreKeys,
@@ -67,7 +62,6 @@ const FAULTS: &[(&str, Finds)] = &faults![
     fields::TextEndsAtNul,
     life::ClosedStillAnswers,
     marks::AnnotationsReplaced,
-    marks::AnnotationsMergedOutside,
     marks::DeletedKeysAreEmptied,
     marks::TagsAreAdded,
     marks::MissingEntriesMarked,
@@ -88,7 +82,6 @@ const FAULTS: &[(&str, Finds)] = &faults![
     read::FilterAfterLimit,
     read::SinceIsExclusive,
     read::PagesEndTooEarly,
-    read::HeadOfAnotherMoment,
     read::HeadIsTheLastFound,
     read::TimeGoesBack,
     streams::ListedByAge,
@@ -110,7 +103,7 @@ fn random_histories_accept_a_store_that_is_right() {
     assert_eq!(verdict::<Faultless>(CASE, LIMIT), Ok(()));
 }
 
-/// Histories come one after another, so they cannot meet the faults of a race; a rare fault may escape them.
+/// The share leaves room for rare faults, which not every run meets.
 #[test]
 fn random_histories_find_three_faults_in_four() {
     let missed: Vec<_> = FAULTS
