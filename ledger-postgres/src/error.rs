@@ -146,8 +146,8 @@ impl Place {
         match &failure {
             Failure::Exhausted(_) => self.busy(self.acquire_timeout, failure),
             Failure::NotConnected(source) if matches!(**source, SqlxError::PoolClosed) => Error::Closed,
-            _ => match failure.code() {
-                Some(code) => self.error_of_code(&code.to_owned(), failure),
+            _ => match failure.code().map(str::to_owned) {
+                Some(code) => self.error_of_code(&code, failure),
                 None if matches!(failure, Failure::NotConnected(_)) => self.unavailable(failure),
                 None => self.engine(failure),
             },

@@ -35,6 +35,8 @@ mod health;
 mod json;
 mod marks;
 mod options;
+#[cfg(test)]
+mod plans;
 mod read;
 mod retention;
 mod row;

@@ -34,7 +34,7 @@ pub(crate) async fn page(
 }
 
 /// What the statement is given, in the order that [`Sql::page`] names.
-fn arguments(name: &StreamName, options: &ReadOptions<u64>, now: Option<Timestamp>) -> Arguments {
+pub(crate) fn arguments(name: &StreamName, options: &ReadOptions<u64>, now: Option<Timestamp>) -> Arguments {
     let mut arguments = PgArguments::default();
     arguments.add(escaped(name.as_str()))?;
     arguments.add(options.after.map_or(0, clamped))?;

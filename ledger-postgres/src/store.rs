@@ -108,6 +108,11 @@ impl PostgresStore {
         Ok(Self(Arc::new(Opening::new(database, sql, durability, options))))
     }
 
+    /// The store's connections, on which a caller may begin transactions for [`append_in`](Self::append_in).
+    pub fn pool(&self) -> &PgPool {
+        &self.0.database.pool
+    }
+
     /// Appends a batch inside a transaction of the caller's, whose own changes then become visible in the same commit.
     ///
     /// The stream stays locked for all other appends until the transaction ends, so end it soon; and if a transaction
