@@ -1,4 +1,4 @@
-//! Nothing is lost, missed or doubled, whatever happens to the server and to the connections.
+//! Nothing is lost, missed or doubled, whatever happens to the server, to connections and to programs.
 //!
 //! `LEDGER_CHAOS=long` makes it last fifty times as long.
 
@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 /// Tells the workers where the server is.
 const URL: &str = "LEDGER_CHAOS_URL";
 
-/// What a round of chaos is made of, besides one crash of the server.
+/// What a round of chaos is made of, besides a crash of the server and a `kill -9` of a program.
 const KILLS: usize = 8;
 const LOST_ANSWERS: usize = 8;
 
@@ -56,6 +56,8 @@ fn nothing_is_lost_missed_or_doubled_through_kills_crashes_and_lost_answers() {
         runtime.block_on(kill_connections(&server, &mut crew));
         lose_answers(&proxy, &mut crew);
         crash(&server, &mut crew);
+        crew.replace_one();
+        crew.wait_for(ACKNOWLEDGED);
     }
     let verdict = runtime.block_on(async { crew.finish(open(server.url()).await).await });
     println!("{} rounds: {verdict}", rounds());
@@ -119,7 +121,9 @@ fn crash(server: &Postgres, crew: &mut Crew) {
 
 fn judge(verdict: &Verdict, proxy: &Proxy) {
     assert!(verdict.is_good(), "{verdict}");
-    assert_eq!(verdict.acknowledged, verdict.stored, "{verdict}");
+    // A program that is killed does not tell of the last batch, of up to four entries, of each of its four writers.
+    let untold = verdict.stored - verdict.acknowledged;
+    assert!(untold <= rounds() * 16, "{verdict}");
     assert!(verdict.unknown >= proxy.swallowed(), "{verdict}");
     assert_eq!(proxy.swallowed(), rounds() * LOST_ANSWERS);
 }

@@ -11,7 +11,7 @@ use futures_util::TryStreamExt;
 use ledger_core::SharedStore;
 
 use super::hot;
-use super::verdict::{Found, Verdict};
+use super::verdict::{Found, Seen, Verdict};
 use super::word::{Order, Word};
 use super::worker::NUMBER;
 
@@ -21,6 +21,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Processes of workers. They are killed when it is dropped.
 #[derive(Debug)]
 pub struct Crew {
+    job: Job,
+    /// Those that were killed included.
     processes: Vec<Process>,
     /// What is heard from which process; none when it has said its last word.
     words: Receiver<(usize, Option<Word>)>,
@@ -35,14 +37,37 @@ impl Crew {
     /// # Panics
     /// If they cannot be started.
     pub fn start(test: &str, processes: usize, variables: &[(&str, &str)]) -> Self {
-        let (words, heard) = mpsc::channel();
-        let start = |number| Process::start(number, test, variables, words.clone());
+        let (told, words) = mpsc::channel();
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        let job = Job {
+            test: test.into(),
+            variables: variables.collect(),
+            told,
+        };
         Self {
-            processes: (0..processes).map(start).collect(),
-            words: heard,
+            processes: (0..processes)
+                .map(|number| Process::start(number, &job))
+                .collect(),
+            job,
+            words,
             acknowledged: Vec::new(),
             unknown: 0,
         }
+    }
+
+    /// Kills a process as `kill -9` does, in the midst of its appends, and starts another one in its place.
+    ///
+    /// # Panics
+    /// If it has failed before, or the other one cannot be started.
+    pub fn replace_one(&mut self) {
+        let alive = self.processes.iter_mut().find(|process| !process.is_killed);
+        alive
+            .expect("every process that was killed got a successor")
+            .kill();
+        self.processes
+            .push(Process::start(self.processes.len(), &self.job));
     }
 
     /// Waits until this many more entries have been acknowledged, not counting what was said already.
@@ -65,24 +90,33 @@ impl Crew {
     /// If a worker fails, or all fall silent for a minute, or the store cannot be read.
     pub async fn finish(mut self, store: impl Into<SharedStore<u64>>) -> Verdict {
         self.order(Order::Stop);
-        self.hear_until(|process| process.has_written);
+        self.hear_until(|process| process.has_written || process.is_killed);
         let stored = stored(store.into()).await;
         self.order(Order::ReadTo(stored.last().map_or(0, |(id, _)| *id)));
         self.hear_until(|process| process.has_ended);
-        let seen = self
-            .processes
-            .iter_mut()
-            .map(|process| mem::take(&mut process.seen));
-        let seen = seen.collect::<Vec<_>>();
-        let verdict = Verdict::new(&stored, &self.acknowledged, &seen);
+        let readers = self.readers();
+        let verdict = Verdict::new(&stored, &self.acknowledged, &readers);
         Verdict {
             unknown: self.unknown,
             ..verdict
         }
     }
 
+    /// What each reader saw. One that was killed is not blamed for what it saw no more.
+    fn readers(&mut self) -> Vec<Seen> {
+        let seen = |process: &mut Process| Seen {
+            entries: mem::take(&mut process.seen),
+            is_cut_short: process.is_killed,
+        };
+        self.processes.iter_mut().map(seen).collect()
+    }
+
     fn order(&mut self, order: Order) {
-        for process in &mut self.processes {
+        for process in self
+            .processes
+            .iter_mut()
+            .filter(|process| !process.is_killed)
+        {
             process.order(order);
         }
     }
@@ -118,6 +152,27 @@ async fn stored(store: SharedStore<u64>) -> Vec<Found> {
     found.await.expect("what is stored can be read")
 }
 
+/// What every process is started for.
+#[derive(Debug)]
+struct Job {
+    test: String,
+    variables: Vec<(String, String)>,
+    /// Where its words go.
+    told: Sender<(usize, Option<Word>)>,
+}
+
+impl Job {
+    fn command(&self, number: usize) -> Command {
+        let mut command = Command::new(env::current_exe().expect("this program has a path"));
+        command.args(["--exact", &self.test, "--nocapture"]);
+        command
+            .env(NUMBER, number.to_string())
+            .envs(self.variables.iter().cloned());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+    }
+}
+
 /// A process that runs a worker, and where it is.
 #[derive(Debug)]
 struct Process {
@@ -126,20 +181,18 @@ struct Process {
     seen: Vec<Found>,
     has_written: bool,
     has_ended: bool,
+    is_killed: bool,
 }
 
 impl Process {
-    fn start(
-        number: usize,
-        test: &str,
-        variables: &[(&str, &str)],
-        words: Sender<(usize, Option<Word>)>,
-    ) -> Self {
-        let mut child = command(test, number, variables)
+    fn start(number: usize, job: &Job) -> Self {
+        let mut child = job
+            .command(number)
             .spawn()
             .expect("this program starts once more");
         let orders = child.stdin.take().expect("its input is a pipe");
         let said = child.stdout.take().expect("its output is a pipe");
+        let words = job.told.clone();
         thread::spawn(move || listen(said, |word| words.send((number, word)).is_ok()));
         Self {
             child,
@@ -147,7 +200,13 @@ impl Process {
             seen: Vec::new(),
             has_written: false,
             has_ended: false,
+            is_killed: false,
         }
+    }
+
+    fn kill(&mut self) {
+        self.is_killed = true;
+        self.child.kill().expect("the worker can be killed");
     }
 
     fn order(&mut self, order: Order) {
@@ -157,10 +216,8 @@ impl Process {
     /// Notes that the worker has said its last word.
     fn end(&mut self) {
         let status = self.child.wait().expect("the worker can be waited for");
-        assert!(
-            status.success() && self.has_written,
-            "a worker failed: {status}"
-        );
+        let is_good = self.is_killed || status.success() && self.has_written;
+        assert!(is_good, "a worker failed: {status}");
         self.has_ended = true;
     }
 }
@@ -171,18 +228,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn command(test: &str, number: usize, variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env::current_exe().expect("this program has a path"));
-    command
-        .args(["--exact", test, "--nocapture"])
-        .env(NUMBER, number.to_string());
-    command
-        .envs(variables.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    command
 }
 
 /// Hands on every word of a worker, and that there are no more, for as long as somebody wants them.

@@ -28,9 +28,17 @@ pub struct Verdict {
 /// A key and its id, as stored, acknowledged or seen.
 pub(super) type Found = (u64, String);
 
+/// What a reader saw, from the first entry on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) entries: Vec<Found>,
+    /// Whether the reader was killed, and cannot have seen everything.
+    pub(super) is_cut_short: bool,
+}
+
 impl Verdict {
     /// Holds what was acknowledged, and what each reader saw, against what is stored in the order of ids.
-    pub(super) fn new(stored: &[Found], acknowledged: &[Found], readers: &[Vec<Found>]) -> Self {
+    pub(super) fn new(stored: &[Found], acknowledged: &[Found], readers: &[Seen]) -> Self {
         let by_id: HashMap<u64, &str> =
             stored.iter().map(|(id, key)| (*id, key.as_str())).collect();
         let is_stored = |(id, key): &&Found| by_id.get(id) == Some(&key.as_str());
@@ -67,19 +75,23 @@ impl Verdict {
     }
 }
 
-fn missed(stored: &[Found], seen: &[Found]) -> usize {
-    let seen: HashSet<&Found> = seen.iter().collect();
-    stored.iter().filter(|found| !seen.contains(found)).count()
+fn missed(stored: &[Found], reader: &Seen) -> usize {
+    let seen: HashSet<&Found> = reader.entries.iter().collect();
+    let last = reader.entries.last().map_or(0, |(id, _)| *id);
+    let end = if reader.is_cut_short { last } else { u64::MAX };
+    let due = stored.iter().filter(|(id, _)| *id <= end);
+    due.filter(|found| !seen.contains(found)).count()
 }
 
-fn misread(stored: &[Found], seen: &[Found]) -> usize {
+fn misread(stored: &[Found], reader: &Seen) -> usize {
     let stored: HashSet<&Found> = stored.iter().collect();
-    let strangers = seen.iter().filter(|found| !stored.contains(found)).count();
-    let disorder = seen
-        .windows(2)
-        .filter(|pair| pair[0].0 >= pair[1].0)
-        .count();
-    strangers + disorder
+    let strangers = reader
+        .entries
+        .iter()
+        .filter(|found| !stored.contains(found));
+    let pairs = reader.entries.windows(2);
+    let disorder = pairs.filter(|pair| pair[0].0 >= pair[1].0);
+    strangers.count() + disorder.count()
 }
 
 impl fmt::Display for Verdict {
@@ -117,9 +129,23 @@ mod tests {
         found([(1, "a"), (2, "b"), (3, "c")])
     }
 
+    fn seen(entries: Vec<Found>) -> Seen {
+        Seen {
+            entries,
+            is_cut_short: false,
+        }
+    }
+
+    fn seen_until_killed<const N: usize>(entries: [(u64, &str); N]) -> Seen {
+        Seen {
+            entries: found(entries),
+            is_cut_short: true,
+        }
+    }
+
     #[test]
     fn what_agrees_is_good() {
-        let verdict = Verdict::new(&stored(), &stored(), &[stored(), stored()]);
+        let verdict = Verdict::new(&stored(), &stored(), &[seen(stored()), seen(stored())]);
         assert!(verdict.is_good(), "{verdict}");
         assert_eq!((verdict.acknowledged, verdict.stored), (3, 3));
     }
@@ -148,21 +174,33 @@ mod tests {
 
     #[test]
     fn every_reader_must_see_everything() {
-        let verdict = Verdict::new(&stored(), &[], &[stored(), found([(1, "a"), (3, "c")])]);
+        let verdict = Verdict::new(
+            &stored(),
+            &[],
+            &[seen(stored()), seen(found([(1, "a"), (3, "c")]))],
+        );
         assert_eq!((verdict.missed, verdict.misread), (1, 0));
         assert!(!verdict.is_good());
     }
 
     #[test]
     fn what_is_seen_twice_or_late_or_wrong_is_misread() {
-        for seen in [
+        for entries in [
             found([(1, "a"), (2, "b"), (2, "b"), (3, "c")]),
             found([(2, "b"), (1, "a"), (3, "c")]),
             found([(1, "a"), (2, "b"), (3, "c"), (4, "d")]),
         ] {
-            let verdict = Verdict::new(&stored(), &[], &[seen]);
+            let verdict = Verdict::new(&stored(), &[], &[seen(entries)]);
             assert_eq!((verdict.missed, verdict.misread), (0, 1));
             assert!(!verdict.is_good());
         }
+    }
+
+    #[test]
+    fn a_killed_reader_must_have_seen_everything_up_to_then() {
+        let verdict = |reader| Verdict::new(&stored(), &[], &[reader]);
+        assert!(verdict(seen_until_killed([])).is_good());
+        assert!(verdict(seen_until_killed([(1, "a"), (2, "b")])).is_good());
+        assert_eq!(verdict(seen_until_killed([(2, "b")])).missed, 1);
     }
 }
