@@ -3,8 +3,8 @@
 use ledger_core::{Batch, Condition, Error, Outcome, Result, Timestamp};
 use serde_json::{Map, Value};
 use sqlx_core::arguments::Arguments as _;
-use sqlx_core::query::query_with_result;
 use sqlx_core::executor::Executor;
+use sqlx_core::query::query_with_result;
 use sqlx_postgres::{PgArguments, PgConnection, PgRow, Postgres};
 
 use crate::database::Arguments;
@@ -35,7 +35,11 @@ pub(crate) struct Call {
 impl Call {
     /// Batches of which all are appended or none. One alone takes the shorter way.
     pub(crate) fn together(batches: Vec<Batch<u64>>) -> Self {
-        let bond = if batches.len() == 1 { Bond::Separate } else { Bond::Together };
+        let bond = if batches.len() == 1 {
+            Bond::Separate
+        } else {
+            Bond::Together
+        };
         Self { batches, bond }
     }
 
@@ -48,7 +52,11 @@ impl Call {
         arguments.add(self.conditions())?;
         arguments.add(now.map(Timestamp::as_micros))?;
         let entries = || self.batches.iter().flat_map(|batch| &batch.entries);
-        arguments.add(entries().map(|entry| clamped(entry.value.bytes.len())).sum::<i64>())?;
+        arguments.add(
+            entries()
+                .map(|entry| clamped(entry.value.bytes.len()))
+                .sum::<i64>(),
+        )?;
         let mut columns = Columns::default();
         entries().for_each(|entry| columns.push(entry));
         columns.add_to(&mut arguments)?;
@@ -60,12 +68,18 @@ impl Call {
             Bond::Together => self.batches.len(),
             Bond::Separate => 1,
         };
-        self.batches.iter().take(names).map(|batch| escaped(batch.stream.as_str())).collect()
+        self.batches
+            .iter()
+            .take(names)
+            .map(|batch| escaped(batch.stream.as_str()))
+            .collect()
     }
 
     fn counts(&self) -> Vec<i32> {
         let counts = self.batches.iter().map(|batch| batch.entries.len());
-        counts.map(|count| i32::try_from(count).unwrap_or(i32::MAX)).collect()
+        counts
+            .map(|count| i32::try_from(count).unwrap_or(i32::MAX))
+            .collect()
     }
 
     /// The conditions; none if there is not one.
@@ -84,9 +98,16 @@ impl Call {
         let ids: Option<Vec<i64>> = get(row, 1, place)?;
         let conflicts: Option<Vec<Option<i64>>> = get(row, 2, place)?;
         let mut ids = ids.unwrap_or_default().into_iter();
-        let conflicts = conflicts.unwrap_or_default().into_iter().chain(std::iter::repeat(None));
+        let conflicts = conflicts
+            .unwrap_or_default()
+            .into_iter()
+            .chain(std::iter::repeat(None));
         let answers = self.batches.iter().zip(conflicts).map(|(batch, conflict)| {
-            let outcomes = ids.by_ref().take(batch.entries.len()).map(outcome).collect();
+            let outcomes = ids
+                .by_ref()
+                .take(batch.entries.len())
+                .map(outcome)
+                .collect();
             conflict.map_or(Ok(outcomes), |found| Err(conflict_error(batch, found)))
         });
         Ok(answers.collect())
@@ -96,7 +117,11 @@ impl Call {
     fn appended_from(&self, base: u64) -> Vec<Result<Outcomes>> {
         let mut ids = base + 1..;
         let outcomes = |batch: &Batch<u64>| {
-            Ok(ids.by_ref().take(batch.entries.len()).map(Outcome::Appended).collect())
+            Ok(ids
+                .by_ref()
+                .take(batch.entries.len())
+                .map(Outcome::Appended)
+                .collect())
         };
         self.batches.iter().map(outcomes).collect()
     }
@@ -128,7 +153,10 @@ fn outcome(id: i64) -> Outcome<u64> {
 
 /// `found` is zero if the condition fails although no entry matches.
 fn conflict_error(batch: &Batch<u64>, found: i64) -> Error {
-    let after = batch.condition.as_ref().and_then(|condition| condition.after);
+    let after = batch
+        .condition
+        .as_ref()
+        .and_then(|condition| condition.after);
     Error::Conflict {
         stream: batch.stream.clone(),
         expected: after.map(|id| id.to_string()),
@@ -142,17 +170,28 @@ fn stored_condition(condition: &Condition<u64>) -> String {
     let mut stored = Map::new();
     stored.insert("exact".into(), condition.exact.into());
     stored.insert("after".into(), condition.after.map(clamped).into());
-    let texts = |texts: &[String]| texts.iter().map(|text| Value::from(escaped(text))).collect();
-    for (part, keys) in
-        [("order_keys", &filter.order_keys), ("kinds", &filter.kinds), ("tags", &filter.tags)]
-    {
+    let texts = |texts: &[String]| {
+        texts
+            .iter()
+            .map(|text| Value::from(escaped(text)))
+            .collect()
+    };
+    for (part, keys) in [
+        ("order_keys", &filter.order_keys),
+        ("kinds", &filter.kinds),
+        ("tags", &filter.tags),
+    ] {
         if !keys.is_empty() {
             stored.insert(part.into(), Value::Array(texts(keys)));
         }
     }
     if !filter.metadata.is_empty() {
-        let pair = |(key, value): (&String, &String)| (escaped(key).into_owned(), escaped(value).into());
-        stored.insert("metadata".into(), Value::Object(filter.metadata.iter().map(pair).collect()));
+        let pair =
+            |(key, value): (&String, &String)| (escaped(key).into_owned(), escaped(value).into());
+        stored.insert(
+            "metadata".into(),
+            Value::Object(filter.metadata.iter().map(pair).collect()),
+        );
     }
     Value::Object(stored).to_string()
 }
@@ -175,6 +214,9 @@ mod tests {
     #[test]
     fn an_id_beyond_all_ids_stays_beyond() {
         let condition = stored_condition(&Condition::head_is(u64::MAX));
-        assert_eq!(condition, format!(r#"{{"after":{},"exact":true}}"#, i64::MAX));
+        assert_eq!(
+            condition,
+            format!(r#"{{"after":{},"exact":true}}"#, i64::MAX)
+        );
     }
 }

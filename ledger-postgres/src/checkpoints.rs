@@ -17,7 +17,11 @@ struct Change<'a> {
 
 impl Opening {
     /// Loads a checkpoint.
-    pub(crate) async fn load_checkpoint(&self, stream: &StreamName, name: &str) -> Result<Option<Checkpoint>> {
+    pub(crate) async fn load_checkpoint(
+        &self,
+        stream: &StreamName,
+        name: &str,
+    ) -> Result<Option<Checkpoint>> {
         let place = &self.database.place;
         self.database
             .ask(
@@ -58,7 +62,14 @@ impl Opening {
             Ok(arguments)
         });
         let row = row.await?;
-        self.changed(&row, &Change { stream, name, expected })
+        self.changed(
+            &row,
+            &Change {
+                stream,
+                name,
+                expected,
+            },
+        )
     }
 
     /// Deletes a checkpoint that still is at revision `expected`.
@@ -77,7 +88,15 @@ impl Opening {
             Ok(arguments)
         });
         let row = row.await?;
-        self.changed(&row, &Change { stream, name, expected: Some(expected) }).map(drop)
+        self.changed(
+            &row,
+            &Change {
+                stream,
+                name,
+                expected: Some(expected),
+            },
+        )
+        .map(drop)
     }
 
     /// The names of a stream's checkpoints behind `after`.

@@ -3,8 +3,9 @@
 //! What changes something runs in a task of its own, as one statement that is its own transaction: a caller who stops
 //! waiting stops nothing, and no connection goes back to the pool inside a transaction. Every wait is bounded.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use ledger_core::{Error, Result};
@@ -14,7 +15,9 @@ use sqlx_core::executor::Executor;
 use sqlx_core::pool::PoolConnection;
 use sqlx_core::query::query_with_result;
 use sqlx_core::sql_str::SqlStr;
-use sqlx_postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, Postgres};
+use sqlx_postgres::{
+    PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, Postgres,
+};
 use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::error::{Failure, Place};
@@ -42,6 +45,56 @@ pub(crate) struct Database {
     pub(crate) place: Place,
     /// Whether the pool is the caller's, and stays open when the store is closed.
     pub(crate) is_borrowed: bool,
+    warm: Arc<Warm>,
+}
+
+/// The connection that was used last, kept out of the pool: the pool tests each connection that comes back to it, which
+/// would be one more round trip for each statement.
+#[derive(Debug, Default)]
+struct Warm {
+    connection: Mutex<Option<(PoolConnection<Postgres>, Instant)>>,
+    /// How many wait for the pool, which they would do in vain while the last connection is kept here.
+    waiting: AtomicUsize,
+}
+
+impl Warm {
+    /// The connection, if it was used just now; a cold one goes back to the pool.
+    fn take(&self) -> Option<PoolConnection<Postgres>> {
+        let (connection, used) = self.lock().take()?;
+        (used.elapsed() < IDLE_MAX).then_some(connection)
+    }
+
+    /// Keeps a connection, unless somebody waits for one.
+    fn keep(&self, connection: PoolConnection<Postgres>) {
+        let before = self.lock().replace((connection, Instant::now()));
+        drop(before);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            let given_up = self.lock().take();
+            drop(given_up);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(PoolConnection<Postgres>, Instant)>> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who waits for the pool.
+struct Waiting<'a>(&'a Warm);
+
+impl<'a> Waiting<'a> {
+    fn new(warm: &'a Warm) -> Self {
+        warm.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(warm)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Database {
@@ -61,18 +114,33 @@ impl Database {
                 })
             })
             .connect_lazy_with(prepared(connect, options));
-        Self { pool, place, is_borrowed: false }
+        Self {
+            pool,
+            place,
+            is_borrowed: false,
+            warm: Arc::default(),
+        }
     }
 
     /// The caller's pool.
     pub(crate) fn borrowed(pool: PgPool, options: &PostgresOptions) -> Self {
         let mut place = place(&pool.connect_options(), options);
         place.acquire_timeout = pool.options().get_acquire_timeout();
-        Self { pool, place, is_borrowed: true }
+        Self {
+            pool,
+            place,
+            is_borrowed: true,
+            warm: Arc::default(),
+        }
     }
 
     /// Runs a statement that changes something and answers one row, in a task of its own.
-    pub(crate) async fn change<F>(&self, entered: Entered, statement: SqlStr, arguments: F) -> Result<PgRow>
+    pub(crate) async fn change<F>(
+        &self,
+        entered: Entered,
+        statement: SqlStr,
+        arguments: F,
+    ) -> Result<PgRow>
     where
         F: Fn() -> Arguments + Send + Sync + 'static,
     {
@@ -88,18 +156,31 @@ impl Database {
     }
 
     /// As [`change`](Self::change), in the task of the caller, who must not be dropped.
-    pub(crate) async fn change_here<F>(&self, statement: SqlStr, arguments: F) -> Result<PgRow, Failure>
+    pub(crate) async fn change_here<F>(
+        &self,
+        statement: SqlStr,
+        arguments: F,
+    ) -> Result<PgRow, Failure>
     where
         F: Fn() -> Arguments + Send + Sync,
     {
         let mut connection = self.acquire().await?;
+        let mut answer = self
+            .run(&mut connection, statement.clone(), arguments())
+            .await;
         for _ in 1..ATTEMPTS_MAX {
-            match self.run(&mut connection, statement.clone(), arguments()).await {
-                Err(failure) if failure.is_serialization() => tokio::task::yield_now().await,
-                answer => return answer,
+            if !answer.as_ref().is_err_and(Failure::is_serialization) {
+                break;
             }
+            tokio::task::yield_now().await;
+            answer = self
+                .run(&mut connection, statement.clone(), arguments())
+                .await;
         }
-        self.run(&mut connection, statement, arguments()).await
+        if answer.is_ok() {
+            self.release(connection);
+        }
+        answer
     }
 
     async fn run(
@@ -127,7 +208,9 @@ impl Database {
         start: impl Fn() -> T,
         take: impl Fn(&mut T, PgRow) -> Result<()>,
     ) -> Result<T> {
-        let first = self.ask_once(statement.clone(), arguments(), start(), &take).await;
+        let first = self
+            .ask_once(statement.clone(), arguments(), start(), &take)
+            .await;
         match first {
             Err(Refusal::Failure(failure)) if failure.is_lost_connection() => {
                 self.ask_once(statement, arguments(), start(), &take).await
@@ -158,20 +241,48 @@ impl Database {
         };
         let answer = tokio::time::timeout(patience, answer).await;
         let answer = answer.unwrap_or_else(|_| Err(Failure::NoAnswer(patience).into()));
-        if let Err(Refusal::Failure(failure)) = &answer
-            && failure.is_lost_connection()
-        {
-            connection.close_on_drop();
+        match &answer {
+            Ok(()) => self.release(connection),
+            Err(Refusal::Failure(failure)) if failure.is_lost_connection() => {
+                connection.close_on_drop()
+            }
+            Err(_) => {}
         }
         answer.map(|()| collected)
     }
 
     /// A connection, within the time allowed.
     pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, Failure> {
+        if let Some(connection) = self.warm.take() {
+            return Ok(connection);
+        }
+        let _waiting = Waiting::new(&self.warm);
+        // Looked at again: whoever kept one before could not know that somebody waits.
+        if let Some(connection) = self.warm.take() {
+            return Ok(connection);
+        }
         self.pool.acquire().await.map_err(|error| match error {
             SqlxError::PoolTimedOut if self.is_exhausted() => Failure::Exhausted(Arc::new(error)),
             error => Failure::not_connected(error),
         })
+    }
+
+    /// Gives back a connection that is ready for the next statement.
+    fn release(&self, connection: PoolConnection<Postgres>) {
+        if !self.is_borrowed && !self.pool.is_closed() {
+            self.warm.keep(connection);
+        }
+    }
+
+    /// Closes the store's connections, or leaves them to the caller whose pool it is.
+    ///
+    /// Nobody waits for readers, who may never come back for the rest of their page.
+    pub(crate) fn close(&self) {
+        if !self.is_borrowed {
+            let pool = self.pool.clone();
+            tokio::spawn(async move { pool.close().await });
+            drop(self.warm.take());
+        }
     }
 
     /// Whether the pool is as large as it gets. If not, waiting for a connection was waiting for the server.
@@ -236,7 +347,10 @@ fn prepared(connect: PgConnectOptions, options: &PostgresOptions) -> PgConnectOp
     connect.options([
         ("statement_timeout", millis(options.statement_timeout)),
         ("lock_timeout", millis(options.lock_timeout)),
-        ("idle_in_transaction_session_timeout", millis(options.statement_timeout)),
+        (
+            "idle_in_transaction_session_timeout",
+            millis(options.statement_timeout),
+        ),
         ("enable_seqscan", "off".into()),
         ("enable_bitmapscan", "off".into()),
         ("plan_cache_mode", "force_custom_plan".into()),

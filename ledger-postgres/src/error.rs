@@ -58,7 +58,10 @@ impl Failure {
                 Some(error) => matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic),
                 None => matches!(
                     **source,
-                    SqlxError::Io(_) | SqlxError::Tls(_) | SqlxError::Protocol(_) | SqlxError::WorkerCrashed
+                    SqlxError::Io(_)
+                        | SqlxError::Tls(_)
+                        | SqlxError::Protocol(_)
+                        | SqlxError::WorkerCrashed
                 ),
             },
         }
@@ -80,7 +83,9 @@ impl Failure {
 
     fn into_source(self) -> BoxError {
         match self {
-            Self::Exhausted(source) | Self::NotConnected(source) | Self::Statement(source) => source.into(),
+            Self::Exhausted(source) | Self::NotConnected(source) | Self::Statement(source) => {
+                source.into()
+            }
             Self::NoAnswer(waited) => format!("no answer in {} ms", waited.as_millis()).into(),
         }
     }
@@ -101,7 +106,11 @@ impl Place {
             None => options.get_host().to_owned(),
         };
         let database = options.get_database().unwrap_or(options.get_username());
-        format!("postgres://{}@{host}:{}/{database}", options.get_username(), options.get_port())
+        format!(
+            "postgres://{}@{host}:{}/{database}",
+            options.get_username(),
+            options.get_port()
+        )
     }
 
     /// Names why a question has no answer.
@@ -145,7 +154,9 @@ impl Place {
     fn error(&self, failure: Failure) -> Error {
         match &failure {
             Failure::Exhausted(_) => self.busy(self.acquire_timeout, failure),
-            Failure::NotConnected(source) if matches!(**source, SqlxError::PoolClosed) => Error::Closed,
+            Failure::NotConnected(source) if matches!(**source, SqlxError::PoolClosed) => {
+                Error::Closed
+            }
             _ => match failure.code().map(str::to_owned) {
                 Some(code) => self.error_of_code(&code, failure),
                 None if matches!(failure, Failure::NotConnected(_)) => self.unavailable(failure),
@@ -160,26 +171,47 @@ impl Place {
             "57014" => self.busy(self.statement_timeout, failure),
             "55P03" | "40001" | "40P01" => self.busy(self.lock_timeout, failure),
             "53300" => self.busy(self.acquire_timeout, failure),
-            "53100" => Error::Full { place, source: failure.into_source() },
-            "25006" => Error::ReadOnly { place, source: failure.into_source() },
-            "28000" | "28P01" | "3D000" | "42501" => Error::Open { place, source: failure.into_source() },
+            "53100" => Error::Full {
+                place,
+                source: failure.into_source(),
+            },
+            "25006" => Error::ReadOnly {
+                place,
+                source: failure.into_source(),
+            },
+            "28000" | "28P01" | "3D000" | "42501" => Error::Open {
+                place,
+                source: failure.into_source(),
+            },
             // A function of the store is missing, or takes other arguments.
-            "42883" | "42P01" | "3F000" => self.not_a_store("its tables or functions are not those of a ledger store"),
+            "42883" | "42P01" | "3F000" => {
+                self.not_a_store("its tables or functions are not those of a ledger store")
+            }
             _ if code.starts_with("08") || code.starts_with("57P") => self.unavailable(failure),
             _ => self.engine(failure),
         }
     }
 
     fn busy(&self, waited: Duration, failure: Failure) -> Error {
-        Error::Busy { place: self.name.clone(), waited, source: failure.into_source() }
+        Error::Busy {
+            place: self.name.clone(),
+            waited,
+            source: failure.into_source(),
+        }
     }
 
     fn unavailable(&self, failure: Failure) -> Error {
-        Error::Unavailable { place: self.name.clone(), source: failure.into_source() }
+        Error::Unavailable {
+            place: self.name.clone(),
+            source: failure.into_source(),
+        }
     }
 
     fn engine(&self, failure: Failure) -> Error {
-        Error::Engine { place: self.name.clone(), source: failure.into_source() }
+        Error::Engine {
+            place: self.name.clone(),
+            source: failure.into_source(),
+        }
     }
 }
 

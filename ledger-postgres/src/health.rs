@@ -50,10 +50,22 @@ impl Settings {
 
     fn warnings(&self) -> Vec<String> {
         [
-            (self.synchronous_commit == "off", "synchronous_commit is off: a crash of the server can lose the last appends"),
-            (self.fsync == "off", "fsync is off: a loss of power can destroy the database"),
-            (self.full_page_writes == "off", "full_page_writes is off: a loss of power can damage pages"),
-            (self.is_replica, "the server is a replica: it can be read, not appended to"),
+            (
+                self.synchronous_commit == "off",
+                "synchronous_commit is off: a crash of the server can lose the last appends",
+            ),
+            (
+                self.fsync == "off",
+                "fsync is off: a loss of power can destroy the database",
+            ),
+            (
+                self.full_page_writes == "off",
+                "full_page_writes is off: a loss of power can damage pages",
+            ),
+            (
+                self.is_replica,
+                "the server is a replica: it can be read, not appended to",
+            ),
         ]
         .into_iter()
         .filter(|(applies, _)| *applies)
@@ -63,8 +75,14 @@ impl Settings {
 }
 
 /// What commits over `connection` survive.
-pub(crate) async fn durability(connection: &mut PgConnection, sql: &Sql, place: &Place) -> Result<Durability> {
-    let row = query::<Postgres>(sql.health.clone()).fetch_one(connection).await;
+pub(crate) async fn durability(
+    connection: &mut PgConnection,
+    sql: &Sql,
+    place: &Place,
+) -> Result<Durability> {
+    let row = query::<Postgres>(sql.health.clone())
+        .fetch_one(connection)
+        .await;
     let row = row.map_err(|error| place.read_error(Failure::statement(error)))?;
     Ok(Settings::read(&row, place)?.durability())
 }
@@ -84,19 +102,30 @@ pub(crate) async fn health(database: &Database, sql: &Sql) -> Result<Health> {
             },
         )
         .await?;
-    let mut health = Health::new(format!("PostgreSQL {}", settings.version), started.elapsed());
+    let mut health = Health::new(
+        format!("PostgreSQL {}", settings.version),
+        started.elapsed(),
+    );
     health.warnings = settings.warnings();
     Ok(health)
 }
 
 /// Logs a warning if passwords and payloads cross a network in the clear.
-pub(crate) async fn warn_if_plain(connection: &mut PgConnection, database: &Database) -> Result<()> {
+pub(crate) async fn warn_if_plain(
+    connection: &mut PgConnection,
+    database: &Database,
+) -> Result<()> {
     let place = &database.place;
     let is_plain = "SELECT NOT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) \
         AND coalesce(NOT inet_server_addr() <<= ANY (ARRAY['127.0.0.0/8', '::1/128']::inet[]), false)";
-    let is_plain = query_scalar::<Postgres, bool>(is_plain).fetch_one(connection).await;
+    let is_plain = query_scalar::<Postgres, bool>(is_plain)
+        .fetch_one(connection)
+        .await;
     if is_plain.map_err(|error| place.read_error(Failure::statement(error)))? {
-        tracing::warn!(place = place.name, "the connection is not encrypted, and not to this machine");
+        tracing::warn!(
+            place = place.name,
+            "the connection is not encrypted, and not to this machine"
+        );
     }
     Ok(())
 }
@@ -124,7 +153,10 @@ mod tests {
     #[test]
     fn a_server_that_does_not_wait_says_what_it_can_lose() {
         let off = settings("off", "on");
-        assert_eq!(off.durability(), Durability::Interval(Duration::from_millis(600)));
+        assert_eq!(
+            off.durability(),
+            Durability::Interval(Duration::from_millis(600))
+        );
         assert_eq!(off.warnings().len(), 1);
         let broken = settings("on", "off");
         assert_eq!(broken.durability(), Durability::Process);

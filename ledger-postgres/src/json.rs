@@ -32,9 +32,9 @@ fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(values) => values.iter().any(has_nul),
-        Value::Object(members) => {
-            members.iter().any(|(key, value)| key.contains('\0') || has_nul(value))
-        }
+        Value::Object(members) => members
+            .iter()
+            .any(|(key, value)| key.contains('\0') || has_nul(value)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -91,7 +91,10 @@ impl Look {
         let length = json.iter().take_while(is_part).count();
         let number = &json[..length];
         if let Some(exponent) = memchr::memchr2(b'e', b'E', number) {
-            let digits = number[exponent..].iter().filter(|byte| byte.is_ascii_digit()).count();
+            let digits = number[exponent..]
+                .iter()
+                .filter(|byte| byte.is_ascii_digit())
+                .count();
             self.exponent_digits = self.exponent_digits.max(digits);
         }
         self.number_bytes = self.number_bytes.max(length);
@@ -139,7 +142,14 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_not() {
-        for bytes in [&b""[..], b"{", b"not json", b"\"\xff\"", b"\xef\xbb\xbf1", b"1 2"] {
+        for bytes in [
+            &b""[..],
+            b"{",
+            b"not json",
+            b"\"\xff\"",
+            b"\xef\xbb\xbf1",
+            b"1 2",
+        ] {
             assert_eq!(queryable(bytes), None);
         }
     }

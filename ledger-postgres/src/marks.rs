@@ -12,7 +12,12 @@ use crate::text::escaped;
 
 impl Opening {
     /// Replaces the entry's tags.
-    pub(crate) async fn set_tags(&self, stream: &StreamName, id: u64, tags: BTreeSet<String>) -> Result<()> {
+    pub(crate) async fn set_tags(
+        &self,
+        stream: &StreamName,
+        id: u64,
+        tags: BTreeSet<String>,
+    ) -> Result<()> {
         let (name, now) = (stream.clone(), self.now_micros());
         let row = self.change(&self.sql.set_tags, move || {
             let mut arguments = PgArguments::default();
@@ -55,14 +60,23 @@ impl Opening {
         let Some(merged) = get::<Option<&str>>(row, 1, &self.database.place)? else {
             return Ok(());
         };
-        let merged = map_from(merged).map_err(|error| self.database.place.damage(error.to_string()))?;
+        let merged =
+            map_from(merged).map_err(|error| self.database.place.damage(error.to_string()))?;
         self.limits().check_annotations(&merged)?;
-        Err(self.database.place.damage("annotations are larger there than here"))
+        Err(self
+            .database
+            .place
+            .damage("annotations are larger there than here"))
     }
 }
 
-fn add_changes(changes: &BTreeMap<String, Option<String>>, arguments: &mut PgArguments) -> Result<(), sqlx_core::error::BoxDynError> {
-    let added = changes.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
+fn add_changes(
+    changes: &BTreeMap<String, Option<String>>,
+    arguments: &mut PgArguments,
+) -> Result<(), sqlx_core::error::BoxDynError> {
+    let added = changes
+        .iter()
+        .filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
     let added = stored_map(&added.collect::<TextMap>());
     let removed = changes.iter().filter(|(_, value)| value.is_none());
     let removed: Vec<_> = removed.map(|(key, _)| escaped(key)).collect();
@@ -74,5 +88,8 @@ fn require_found(is_found: bool, stream: &StreamName, id: u64) -> Result<()> {
     if is_found {
         return Ok(());
     }
-    Err(Error::EntryNotFound { stream: stream.clone(), id: id.to_string() })
+    Err(Error::EntryNotFound {
+        stream: stream.clone(),
+        id: id.to_string(),
+    })
 }

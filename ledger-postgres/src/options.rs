@@ -238,7 +238,10 @@ impl PostgresOptions {
             return invalid(format!("{:?} cannot be the name of a schema", self.schema));
         }
         if !is_plain(&self.table_prefix, PREFIX_BYTES_MAX) {
-            return invalid(format!("{:?} cannot begin the name of a table", self.table_prefix));
+            return invalid(format!(
+                "{:?} cannot begin the name of a table",
+                self.table_prefix
+            ));
         }
         if self.connections_max == 0 || self.poll_interval.is_zero() {
             return invalid("a store needs a connection, and time between two looks".into());
@@ -253,8 +256,15 @@ impl PostgresOptions {
             ..
         } = &self.limits;
         let keys = [name_bytes_max, key_bytes_max];
-        let values = [payload_bytes_max, metadata_bytes_max, batch_bytes_max, checkpoint_bytes_max];
-        if keys.iter().any(|max| **max > KEY_BYTES_MAX) || values.iter().any(|max| **max > BYTES_MAX) {
+        let values = [
+            payload_bytes_max,
+            metadata_bytes_max,
+            batch_bytes_max,
+            checkpoint_bytes_max,
+        ];
+        if keys.iter().any(|max| **max > KEY_BYTES_MAX)
+            || values.iter().any(|max| **max > BYTES_MAX)
+        {
             return invalid("the limits are beyond what Postgres can hold".into());
         }
         Ok(())
@@ -263,8 +273,9 @@ impl PostgresOptions {
 
 fn is_plain(text: &str, bytes_max: usize) -> bool {
     let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    let is_plain =
-        text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let is_plain = text
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     starts_well && is_plain && text.len() <= bytes_max && !text.starts_with("pg_")
 }
 
@@ -283,7 +294,17 @@ mod tests {
     #[test]
     fn only_plain_names_are_schemas_and_prefixes() {
         let default = PostgresOptions::default;
-        for bad in ["", "1a", "A", "a-b", "a\"b", "a b", "ä", "pg_x", &"x".repeat(64)] {
+        for bad in [
+            "",
+            "1a",
+            "A",
+            "a-b",
+            "a\"b",
+            "a b",
+            "ä",
+            "pg_x",
+            &"x".repeat(64),
+        ] {
             assert!(is_refused(default().with_schema(bad)), "{bad:?}");
             assert!(is_refused(default().with_table_prefix(bad)), "{bad:?}");
         }
@@ -300,7 +321,10 @@ mod tests {
 
     #[test]
     fn the_printed_migration_is_one_transaction() {
-        let sql = PostgresOptions::default().with_table_prefix("mine_").migration_sql().unwrap();
+        let sql = PostgresOptions::default()
+            .with_table_prefix("mine_")
+            .migration_sql()
+            .unwrap();
         assert!(sql.starts_with("BEGIN;") && sql.ends_with("COMMIT;\n"));
         assert!(sql.contains(r#"CREATE TABLE "public"."mine_entries""#));
     }

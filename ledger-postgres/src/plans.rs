@@ -16,14 +16,23 @@ const ROWS: usize = 40_000;
 /// Fills a table that nobody analyses, so that the planner still takes it for an empty one.
 async fn fill(store: &PostgresStore, pool: &PgPool, schema: &str) {
     let off = format!("ALTER TABLE {schema}.ledger_entries SET (autovacuum_enabled = off)");
-    raw_sql(AssertSqlSafe(off)).execute(pool).await.expect("autovacuum can be switched off");
+    raw_sql(AssertSqlSafe(off))
+        .execute(pool)
+        .await
+        .expect("autovacuum can be switched off");
     for start in (0..ROWS).step_by(10_000) {
         let entry = |n: usize| {
             let new = NewEntry::new(Payload::json("{}")).dedup_key(n.to_string());
-            new.order_key(format!("o-{}", n % 500)).kind("K").tag("t").metadata("k", "v")
+            new.order_key(format!("o-{}", n % 500))
+                .kind("K")
+                .tag("t")
+                .metadata("k", "v")
         };
         let entries = (start..start + 10_000).map(entry).collect();
-        store.append(Batch::new("s", entries)).await.expect("the append succeeds");
+        store
+            .append(Batch::new("s", entries))
+            .await
+            .expect("the append succeeds");
     }
 }
 
@@ -45,7 +54,9 @@ fn pages() -> Vec<ReadOptions<u64>> {
 async fn plan(pool: &PgPool, sql: &Sql, options: &ReadOptions<u64>) -> String {
     let statement = AssertSqlSafe(format!("EXPLAIN {}", sql.page(options).as_str())).into_sql_str();
     let arguments = arguments(&"s".into(), options, None).expect("the arguments can be sent");
-    let lines = query_scalar_with::<Postgres, String, _>(statement, arguments).fetch_all(pool).await;
+    let lines = query_scalar_with::<Postgres, String, _>(statement, arguments)
+        .fetch_all(pool)
+        .await;
     lines.expect("the statement can be explained").join("\n")
 }
 
@@ -53,23 +64,37 @@ async fn plan(pool: &PgPool, sql: &Sql, options: &ReadOptions<u64>) -> String {
 async fn check(pool: &PgPool, sql: &Sql) {
     for options in pages() {
         let plan = plan(pool, sql, &options).await;
-        let is_range = plan.contains("Index Scan") && !plan.contains("Sort") && !plan.contains("Seq Scan on ledger_entries");
+        let is_range = plan.contains("Index Scan")
+            && !plan.contains("Sort")
+            && !plan.contains("Seq Scan on ledger_entries");
         assert!(is_range, "{options:?}\n{plan}");
     }
 }
 
 #[tokio::test]
 async fn pages_are_ranges_of_an_index_without_statistics_and_with_stale_ones() {
-    let Some(server) = Server::shared() else { return };
+    let Some(server) = Server::shared() else {
+        return;
+    };
     let options = PostgresOptions::default().with_schema(fresh_name());
-    let pool = PgPool::connect(server.url()).await.expect("the server can be reached");
-    let store = PostgresStore::open_with(server.url(), options.clone()).await.expect("the store opens");
+    let pool = PgPool::connect(server.url())
+        .await
+        .expect("the server can be reached");
+    let store = PostgresStore::open_with(server.url(), options.clone())
+        .await
+        .expect("the store opens");
     let sql = Sql::new(options.names());
     // Statistics of a table with one row.
-    store.append(Batch::new("s", vec![NewEntry::new(Payload::json("{}"))])).await.expect("it is appended");
+    store
+        .append(Batch::new("s", vec![NewEntry::new(Payload::json("{}"))]))
+        .await
+        .expect("it is appended");
     let schema = &options.schema;
     let analyze = AssertSqlSafe(format!("ANALYZE {schema}.ledger_entries"));
-    raw_sql(analyze).execute(&pool).await.expect("it is analysed");
+    raw_sql(analyze)
+        .execute(&pool)
+        .await
+        .expect("it is analysed");
     fill(&store, &pool, schema).await;
     check(store.pool(), &sql).await;
     check(&pool, &sql).await;

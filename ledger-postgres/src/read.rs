@@ -3,10 +3,9 @@
 use ledger_core::{Direction, Entry, Filter, Page, ReadOptions, Result, StreamName, Timestamp};
 use sqlx_core::arguments::Arguments as _;
 use sqlx_core::error::BoxDynError;
-use sqlx_postgres::{PgArguments, PgRow};
+use sqlx_postgres::PgArguments;
 
 use crate::database::{Arguments, Database};
-use crate::error::Place;
 use crate::row::{PageRow, clamped, stored_map, stored_tags};
 use crate::sql::Sql;
 use crate::text::escaped;
@@ -27,14 +26,18 @@ pub(crate) async fn page(
             sql.page(options),
             || arguments(name, options, now),
             || Collected::with_room(options.limit.min(ROOM_MAX)),
-            |collected, row| collected.take(&row, name, &database.place),
+            |collected, row| collected.take(&PageRow::new(&row, &database.place), name, options),
         )
         .await?;
     Ok(collected.into_page(options))
 }
 
 /// What the statement is given, in the order that [`Sql::page`] names.
-pub(crate) fn arguments(name: &StreamName, options: &ReadOptions<u64>, now: Option<Timestamp>) -> Arguments {
+pub(crate) fn arguments(
+    name: &StreamName,
+    options: &ReadOptions<u64>,
+    now: Option<Timestamp>,
+) -> Arguments {
     let mut arguments = PgArguments::default();
     arguments.add(escaped(name.as_str()))?;
     arguments.add(options.after.map_or(0, clamped))?;
@@ -89,13 +92,17 @@ impl Collected {
         }
     }
 
-    fn take(&mut self, row: &PgRow, name: &StreamName, place: &Place) -> Result<()> {
-        let row = PageRow::new(row, place);
+    fn take(
+        &mut self,
+        row: &PageRow<'_>,
+        name: &StreamName,
+        options: &ReadOptions<u64>,
+    ) -> Result<()> {
         (self.first, self.head) = row.bounds()?;
         let Some(id) = row.id()? else {
             return Ok(());
         };
-        if row.is_visible()? {
+        if !options.tombstones || row.is_visible()? {
             self.entries.push(row.entry(id, name)?);
         } else {
             self.tombstones.push(id);
@@ -104,8 +111,17 @@ impl Collected {
     }
 
     fn into_page(self, options: &ReadOptions<u64>) -> Page<u64> {
-        debug_assert!(is_in_order(&self.entries, options.direction), "a page came out of order");
-        Page::new(options, self.entries, self.tombstones, self.first, self.head)
+        debug_assert!(
+            is_in_order(&self.entries, options.direction),
+            "a page came out of order"
+        );
+        Page::new(
+            options,
+            self.entries,
+            self.tombstones,
+            self.first,
+            self.head,
+        )
     }
 }
 

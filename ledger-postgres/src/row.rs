@@ -57,15 +57,21 @@ pub(crate) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     pub(crate) fn push(&mut self, entry: &'a NewEntry) {
-        let Payload { bytes, content_type, .. } = &entry.value;
+        let Payload {
+            bytes,
+            content_type,
+            ..
+        } = &entry.value;
         let is_json = *content_type == ContentType::JSON;
         let payload = is_json.then(|| json::queryable(bytes)).flatten();
-        self.expires_at.push(entry.expires_at.map(Timestamp::as_micros));
+        self.expires_at
+            .push(entry.expires_at.map(Timestamp::as_micros));
         self.schema_version.push(entry.schema_version.into());
         self.kind.push(entry.kind.as_deref().map(escaped));
         self.order_key.push(entry.order_key.as_deref().map(escaped));
         self.dedup_key.push(entry.dedup_key.as_deref().map(escaped));
-        self.content_type.push((!is_json).then(|| escaped(content_type.as_str())));
+        self.content_type
+            .push((!is_json).then(|| escaped(content_type.as_str())));
         self.payload.push(payload);
         self.payload_bytes.push(payload.is_none().then_some(bytes));
         self.metadata.push(stored_map(&entry.metadata));
@@ -92,8 +98,12 @@ pub(crate) fn stored_map(map: &TextMap) -> Option<String> {
     if map.is_empty() {
         return None;
     }
-    let pairs = map.iter().map(|(key, value)| (escaped(key), escaped(value)));
-    Some(to_json(&pairs.collect::<std::collections::BTreeMap<_, _>>()))
+    let pairs = map
+        .iter()
+        .map(|(key, value)| (escaped(key), escaped(value)));
+    Some(to_json(
+        &pairs.collect::<std::collections::BTreeMap<_, _>>(),
+    ))
 }
 
 /// The JSON text of tags; none if there are none.
@@ -150,9 +160,11 @@ impl<'a> PageRow<'a> {
     /// The id in this row; none if it is there only for the bounds.
     pub(crate) fn id(&self) -> Result<Option<u64>> {
         let id: Option<i64> = self.get(ID)?;
-        id.map(|id| u64::try_from(id).map_err(|_| self.damage(ID, "it is negative"))).transpose()
+        id.map(|id| u64::try_from(id).map_err(|_| self.damage(ID, "it is negative")))
+            .transpose()
     }
 
+    /// Tells an entry from a tombstone, in a page that was asked for both.
     pub(crate) fn is_visible(&self) -> Result<bool> {
         self.get(IS_VISIBLE)
     }
@@ -177,12 +189,16 @@ impl<'a> PageRow<'a> {
     }
 
     fn payload(&self) -> Result<Payload> {
-        let content_type = self.text(CONTENT_TYPE)?.map_or(ContentType::JSON, |stored| {
-            ContentType::from_stored(&unescaped(stored))
-        });
+        let content_type = self
+            .text(CONTENT_TYPE)?
+            .map_or(ContentType::JSON, |stored| {
+                ContentType::from_stored(&unescaped(stored))
+            });
         let bytes = match self.bytes(PAYLOAD)? {
             Some(bytes) => bytes,
-            None => self.bytes(PAYLOAD_BYTES)?.ok_or_else(|| self.damage(PAYLOAD, "it is missing"))?,
+            None => self
+                .bytes(PAYLOAD_BYTES)?
+                .ok_or_else(|| self.damage(PAYLOAD, "it is missing"))?,
         };
         Ok(Payload::new(bytes.to_vec(), content_type))
     }
@@ -219,7 +235,9 @@ impl<'a> PageRow<'a> {
             return Ok(None);
         }
         let bytes = value.as_bytes();
-        bytes.map(Some).map_err(|error| self.damage(column, &error.to_string()))
+        bytes
+            .map(Some)
+            .map_err(|error| self.damage(column, &error.to_string()))
     }
 
     /// Unchecked, because the statement says what type it is.
@@ -229,7 +247,8 @@ impl<'a> PageRow<'a> {
     }
 
     fn damage(&self, column: usize, reason: &str) -> ledger_core::Error {
-        self.place.damage(format!("column {column} of an entry: {reason}"))
+        self.place
+            .damage(format!("column {column} of an entry: {reason}"))
     }
 }
 
@@ -246,7 +265,8 @@ pub(crate) fn get<'r, T: Decode<'r, Postgres>>(
 /// Reads a number that is never negative.
 pub(crate) fn unsigned(row: &PgRow, column: usize, place: &Place) -> Result<u64> {
     let number: i64 = get(row, column, place)?;
-    u64::try_from(number).map_err(|_| place.damage(format!("column {column} of an answer is negative")))
+    u64::try_from(number)
+        .map_err(|_| place.damage(format!("column {column} of an answer is negative")))
 }
 
 /// An id or a limit as Postgres holds it. What is beyond is not in any store, and stays beyond.
@@ -260,7 +280,11 @@ mod tests {
 
     #[test]
     fn hostile_text_survives_the_trip_through_json() {
-        let map: TextMap = [("a\0".into(), "\u{1}\"\\".into()), ("".into(), "\u{1}\0".into())].into();
+        let map: TextMap = [
+            ("a\0".into(), "\u{1}\"\\".into()),
+            ("".into(), "\u{1}\0".into()),
+        ]
+        .into();
         assert_eq!(map_from(&stored_map(&map).unwrap()).unwrap(), map);
         let tags: BTreeSet<String> = ["\0".into(), "\\u0001".into()].into();
         assert_eq!(tags_from(&stored_tags(tags.iter()).unwrap()).unwrap(), tags);

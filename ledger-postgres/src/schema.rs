@@ -42,7 +42,12 @@ pub(crate) async fn prepare(
     options: &PostgresOptions,
     place: &Place,
 ) -> Result<()> {
-    let installing = Installing { connection, options, names: options.names(), place };
+    let installing = Installing {
+        connection,
+        options,
+        names: options.names(),
+        place,
+    };
     installing.prepare().await
 }
 
@@ -53,7 +58,9 @@ pub(crate) fn steps(options: &PostgresOptions, found: u32) -> String {
     if found == 0 {
         sql += &format!("CREATE SCHEMA IF NOT EXISTS {};\n", names.schema());
     }
-    let partition_by = options.partitions.map_or("", |_| " PARTITION BY HASH (stream_id)");
+    let partition_by = options
+        .partitions
+        .map_or("", |_| " PARTITION BY HASH (stream_id)");
     for step in MIGRATIONS.iter().skip(found as usize) {
         sql += &names.fill(&step.replace("{partition_by}", partition_by));
     }
@@ -83,9 +90,18 @@ fn partitions(options: &PostgresOptions, names: &Names) -> String {
 fn indexes(options: &PostgresOptions, names: &Names) -> String {
     let wanted = options.indexes;
     [
-        (wanted.payload, "%entries_payload ON @entries USING gin ((payload::jsonb) jsonb_path_ops)"),
-        (wanted.tags, "%entries_tags ON @entries USING gin (tags jsonb_path_ops)"),
-        (wanted.metadata, "%entries_metadata ON @entries USING gin (metadata jsonb_path_ops)"),
+        (
+            wanted.payload,
+            "%entries_payload ON @entries USING gin ((payload::jsonb) jsonb_path_ops)",
+        ),
+        (
+            wanted.tags,
+            "%entries_tags ON @entries USING gin (tags jsonb_path_ops)",
+        ),
+        (
+            wanted.metadata,
+            "%entries_metadata ON @entries USING gin (metadata jsonb_path_ops)",
+        ),
     ]
     .into_iter()
     .filter(|(is_wanted, _)| *is_wanted)
@@ -120,7 +136,9 @@ impl Installing<'_> {
 
     /// Text would not hold all of Unicode.
     async fn refuse_other_encodings(&mut self) -> Result<()> {
-        let encoding: String = self.scalar("SELECT current_setting('server_encoding')").await?;
+        let encoding: String = self
+            .scalar("SELECT current_setting('server_encoding')")
+            .await?;
         if encoding == "UTF8" {
             return Ok(());
         }
@@ -149,8 +167,9 @@ impl Installing<'_> {
     }
 
     async fn format(&mut self) -> Result<u32> {
-        let format: Option<i64> =
-            self.scalar("SELECT max(value) FROM @meta WHERE key = 'format'").await?;
+        let format: Option<i64> = self
+            .scalar("SELECT max(value) FROM @meta WHERE key = 'format'")
+            .await?;
         match format.map(u32::try_from) {
             Some(Ok(format @ 1..=FORMAT)) => Ok(format),
             Some(Ok(found)) if found > FORMAT => Err(Error::FormatTooNew {
@@ -166,7 +185,11 @@ impl Installing<'_> {
     async fn migrate(&mut self) -> Result<()> {
         self.execute("BEGIN").await?;
         let migrated = self.migrate_in_transaction().await;
-        let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let end = if migrated.is_ok() {
+            "COMMIT"
+        } else {
+            "ROLLBACK"
+        };
         let ended = self.execute(end).await;
         migrated.and(ended)
     }
@@ -183,16 +206,26 @@ impl Installing<'_> {
         }
         let steps = steps(self.options, found);
         self.execute(&steps).await?;
-        tracing::info!(place = self.place.name, from = found, to = FORMAT, "migrated");
+        tracing::info!(
+            place = self.place.name,
+            from = found,
+            to = FORMAT,
+            "migrated"
+        );
         Ok(())
     }
 
     async fn scalar<T>(&mut self, text: &str) -> Result<T>
     where
-        T: for<'r> sqlx_core::decode::Decode<'r, Postgres> + sqlx_core::types::Type<Postgres> + Send + Unpin,
+        T: for<'r> sqlx_core::decode::Decode<'r, Postgres>
+            + sqlx_core::types::Type<Postgres>
+            + Send
+            + Unpin,
     {
         let statement = self.names.statement(text);
-        let answer = query_scalar(statement).fetch_one(&mut *self.connection).await;
+        let answer = query_scalar(statement)
+            .fetch_one(&mut *self.connection)
+            .await;
         answer.map_err(|error| self.error(error))
     }
 

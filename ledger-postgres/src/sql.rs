@@ -42,7 +42,9 @@ impl Names {
     /// Replaces the marked name that `text` begins with, and gives what is behind it.
     fn fill_one<'a>(&self, text: &'a str, filled: &mut String) -> &'a str {
         let (mark, behind) = text.split_at(1);
-        let end = behind.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(behind.len());
+        let end = behind
+            .find(|c: char| !c.is_ascii_lowercase() && c != '_')
+            .unwrap_or(behind.len());
         let (name, rest) = behind.split_at(end);
         match (mark, name) {
             (mark, "") => filled.push_str(mark),
@@ -113,7 +115,8 @@ impl Sql {
     /// The statement that reads a page and the head of its stream in one snapshot.
     ///
     /// Its parameters: name, after, before, limit, now, since, order keys, kinds, tags, metadata; of the last five,
-    /// those that `options` name. There is always a row; its id is null if the page is empty. The stream's row is the
+    /// those that `options` name. There is always a row; its id is null if the page is empty.
+    /// Where tombstones are asked for, the last column tells entries from them. The stream's row is the
     /// outer side of a nested loop, which keeps the order of its inner side, one range of an index.
     pub(crate) fn page(&self, options: &ReadOptions<u64>) -> SqlStr {
         let order = match options.direction {
@@ -121,6 +124,11 @@ impl Sql {
             Direction::Descending => "DESC",
         };
         let shape = Shape::new(options);
+        let is_visible = if options.tombstones {
+            format!(", {VISIBLE} AS is_visible")
+        } else {
+            String::new()
+        };
         let range = format!(
             "e.stream_id = s.stream_id AND e.id > $2 AND e.id < $3{} AND {}",
             shape.since, shape.chosen
@@ -133,7 +141,7 @@ impl Sql {
             None => format!("@entries e WHERE {range}"),
         };
         self.names.statement(&format!(
-            "SELECT s.first, s.head, e.* FROM @streams s LEFT JOIN LATERAL (SELECT {COLUMNS}, {VISIBLE} AS is_visible \
+            "SELECT s.first, s.head, e.* FROM @streams s LEFT JOIN LATERAL (SELECT {COLUMNS}{is_visible} \
              FROM {source} ORDER BY e.id {order} LIMIT $4) e ON true WHERE s.name = $1"
         ))
     }
@@ -159,7 +167,10 @@ impl Shape {
         let key = next(!filter.order_keys.is_empty());
         let by_key = key.is_some() && filter.order_keys.len() > 1 && !options.tombstones;
         let mut chosen = vec![VISIBLE.to_owned()];
-        chosen.extend(key.filter(|_| !by_key).map(|it| any("order_key", it, filter.order_keys.len())));
+        chosen.extend(
+            key.filter(|_| !by_key)
+                .map(|it| any("order_key", it, filter.order_keys.len())),
+        );
         chosen.extend(next(!filter.kinds.is_empty()).map(|it| any("kind", it, filter.kinds.len())));
         chosen.extend(next(!filter.tags.is_empty()).map(|it| format!("e.tags @> ${it}::jsonb")));
         chosen.extend(

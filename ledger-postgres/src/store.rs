@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ledger_core::{
-    Batch, Bytes, Capabilities, Checkpoint, Clock, Durability, Error, Health, Limits, Page, ReadOptions, Receipt,
-    Result, Retention, Revision, Stat, Store, StreamName, Timestamp, async_trait, check_limit,
+    Batch, Bytes, Capabilities, Checkpoint, Clock, Durability, Error, Health, Limits, Page,
+    ReadOptions, Receipt, Result, Retention, Revision, Stat, Store, StreamName, Timestamp,
+    async_trait, check_limit,
 };
 use sqlx_core::connection::Connection;
 use sqlx_core::sql_str::SqlStr;
@@ -69,8 +70,9 @@ impl PostgresStore {
     /// [`ReadOnly`](Error::ReadOnly): the server is a replica, and the store is still to be made.
     pub async fn open_with(url: &str, options: PostgresOptions) -> Result<Self> {
         // What is wrong with the URL is not told in detail, because a part of it is a password.
-        let connect = PgConnectOptions::from_str(url)
-            .map_err(|_| Error::InvalidInput { reason: "the URL of the Postgres server is not one".into() })?;
+        let connect = PgConnectOptions::from_str(url).map_err(|_| Error::InvalidInput {
+            reason: "the URL of the Postgres server is not one".into(),
+        })?;
         Self::open_at(connect, options).await
     }
 
@@ -105,7 +107,9 @@ impl PostgresStore {
         let durability = health::durability(&mut connection, &sql, &database.place).await?;
         // It has done its work; the server notices if it is not told.
         let _ = connection.close().await;
-        Ok(Self(Arc::new(Opening::new(database, sql, durability, options))))
+        Ok(Self(Arc::new(Opening::new(
+            database, sql, durability, options,
+        ))))
     }
 
     /// The store's connections, on which a caller may begin transactions for [`append_in`](Self::append_in).
@@ -121,9 +125,16 @@ impl PostgresStore {
     ///
     /// # Errors
     /// As [`append`](Store::append), and those of the transaction, which is then at its end.
-    pub async fn append_in(&self, transaction: &mut PgTransaction<'_>, batch: Batch<u64>) -> Result<Receipt<u64>> {
+    pub async fn append_in(
+        &self,
+        transaction: &mut PgTransaction<'_>,
+        batch: Batch<u64>,
+    ) -> Result<Receipt<u64>> {
         let receipts = self.append_many_in(transaction, vec![batch]).await?;
-        Ok(receipts.into_iter().next().expect("every batch has its receipt"))
+        Ok(receipts
+            .into_iter()
+            .next()
+            .expect("every batch has its receipt"))
     }
 
     /// Appends batches to several streams inside a transaction of the caller's.
@@ -141,7 +152,14 @@ impl PostgresStore {
         if call.batches.is_empty() {
             return Ok(opening.receipts(places, Vec::new()));
         }
-        let answers = call.run_in(transaction, &opening.sql, opening.now(), &opening.database.place).await?;
+        let answers = call
+            .run_in(
+                transaction,
+                &opening.sql,
+                opening.now(),
+                &opening.database.place,
+            )
+            .await?;
         Ok(opening.receipts(places, answers.into_iter().collect::<Result<_>>()?))
     }
 }
@@ -153,7 +171,12 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl Opening {
-    fn new(database: Database, sql: Arc<Sql>, durability: Durability, options: PostgresOptions) -> Self {
+    fn new(
+        database: Database,
+        sql: Arc<Sql>,
+        durability: Durability,
+        options: PostgresOptions,
+    ) -> Self {
         let mut capabilities = Capabilities::full(durability);
         capabilities.limits = options.limits;
         capabilities.marks = !options.append_only;
@@ -226,18 +249,32 @@ impl Opening {
         F: Fn() -> Arguments + Send + Sync + 'static,
     {
         let entered = self.enter().await?;
-        self.database.change(entered, statement.clone(), arguments).await
+        self.database
+            .change(entered, statement.clone(), arguments)
+            .await
     }
 
     fn receipt(&self, outcomes: Outcomes) -> Receipt<u64> {
-        Receipt { outcomes, durability: self.capabilities.durability }
+        Receipt {
+            outcomes,
+            durability: self.capabilities.durability,
+        }
     }
 
     /// Puts the outcomes where their batches were; the others had no entries.
     fn receipts(&self, places: Vec<bool>, outcomes: Vec<Outcomes>) -> Vec<Receipt<u64>> {
         let mut outcomes = outcomes.into_iter();
-        let mut next = |was_sent| if was_sent { outcomes.next().unwrap_or_default() } else { Vec::new() };
-        places.into_iter().map(|was_sent| self.receipt(next(was_sent))).collect()
+        let mut next = |was_sent| {
+            if was_sent {
+                outcomes.next().unwrap_or_default()
+            } else {
+                Vec::new()
+            }
+        };
+        places
+            .into_iter()
+            .map(|was_sent| self.receipt(next(was_sent)))
+            .collect()
     }
 
     async fn append_together(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
@@ -245,10 +282,16 @@ impl Opening {
         if call.batches.is_empty() {
             return Ok(self.receipts(places, Vec::new()));
         }
-        let names: Vec<_> = call.batches.iter().map(|batch| batch.stream.clone()).collect();
+        let names: Vec<_> = call
+            .batches
+            .iter()
+            .map(|batch| batch.stream.clone())
+            .collect();
         let call = Arc::new(call);
         let (sent, now) = (Arc::clone(&call), self.now());
-        let row = self.change(&self.sql.append, move || sent.arguments(now)).await?;
+        let row = self
+            .change(&self.sql.append, move || sent.arguments(now))
+            .await?;
         let answers = call.answers(&row, &self.database.place)?;
         let receipts = self.receipts(places, answers.into_iter().collect::<Result<_>>()?);
         names.iter().for_each(|name| self.watch.wake(name));
@@ -258,8 +301,13 @@ impl Opening {
 
 /// Takes out what has no entries, and notes for each batch whether it was kept.
 fn split_off_empty(batches: Vec<Batch<u64>>) -> (Call, Vec<bool>) {
-    let places = batches.iter().map(|batch| !batch.entries.is_empty()).collect();
-    let sent = batches.into_iter().filter(|batch| !batch.entries.is_empty());
+    let places = batches
+        .iter()
+        .map(|batch| !batch.entries.is_empty())
+        .collect();
+    let sent = batches
+        .into_iter()
+        .filter(|batch| !batch.entries.is_empty());
     (Call::together(sent.collect()), places)
 }
 
@@ -277,7 +325,9 @@ impl Store for PostgresStore {
             return Ok(self.0.receipt(Vec::new()));
         }
         let stream = batch.stream.clone();
-        let receipt = self.0.receipt(self.0.groups.append(batch, self.0.enter().await?).await?);
+        let receipt = self
+            .0
+            .receipt(self.0.groups.append(batch, self.0.enter().await?).await?);
         if receipt.appended() > 0 {
             self.0.watch.wake(&stream);
         }
@@ -294,7 +344,14 @@ impl Store for PostgresStore {
         opening.check_stream(stream)?;
         options.validate()?;
         opening.limits().check_filter(&options.filter)?;
-        read::page(&opening.database, &opening.sql, stream, options, opening.now()).await
+        read::page(
+            &opening.database,
+            &opening.sql,
+            stream,
+            options,
+            opening.now(),
+        )
+        .await
     }
 
     async fn stat(&self, stream: &StreamName) -> Result<Stat<u64>> {
@@ -376,7 +433,12 @@ impl Store for PostgresStore {
         self.0.save_checkpoint(stream, name, value, expected).await
     }
 
-    async fn delete_checkpoint(&self, stream: &StreamName, name: &str, expected: Revision) -> Result<()> {
+    async fn delete_checkpoint(
+        &self,
+        stream: &StreamName,
+        name: &str,
+        expected: Revision,
+    ) -> Result<()> {
         self.0.check_checkpoint(stream, name)?;
         self.0.delete_checkpoint(stream, name, expected).await
     }
@@ -403,11 +465,7 @@ impl Store for PostgresStore {
         }
         self.0.watch.stop();
         drop(self.0.gate.write().await);
-        if !self.0.database.is_borrowed {
-            // Nobody waits for readers, who may never come back for the rest of their page.
-            let pool = self.0.database.pool.clone();
-            tokio::spawn(async move { pool.close().await });
-        }
+        self.0.database.close();
         Ok(())
     }
 }

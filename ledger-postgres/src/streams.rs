@@ -29,7 +29,11 @@ impl Opening {
     }
 
     /// The names behind `after` of streams that hold entries.
-    pub(crate) async fn list(&self, after: Option<&StreamName>, limit: usize) -> Result<Vec<StreamName>> {
+    pub(crate) async fn list(
+        &self,
+        after: Option<&StreamName>,
+        limit: usize,
+    ) -> Result<Vec<StreamName>> {
         let place = &self.database.place;
         self.database
             .ask(
@@ -62,7 +66,9 @@ impl Opening {
         let row = row.await?;
         match get(&row, 0, &self.database.place)? {
             "renamed" => Ok(()),
-            "missing" => Err(Error::StreamNotFound { stream: from.clone() }),
+            "missing" => Err(Error::StreamNotFound {
+                stream: from.clone(),
+            }),
             _ => Err(Error::StreamExists { stream: to.clone() }),
         }
     }

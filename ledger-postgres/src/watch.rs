@@ -49,8 +49,17 @@ struct Shared {
 impl Watch {
     /// Begins with the first who waits.
     pub(crate) fn new(database: Database, sql: Arc<Sql>, poll_interval: Duration) -> Self {
-        let shared = Shared { database, sql, wakeups: Wakeups::new(), hears: AtomicBool::new(false) };
-        Self { shared: Arc::new(shared), poll_interval, task: Mutex::default() }
+        let shared = Shared {
+            database,
+            sql,
+            wakeups: Wakeups::new(),
+            hears: AtomicBool::new(false),
+        };
+        Self {
+            shared: Arc::new(shared),
+            poll_interval,
+            task: Mutex::default(),
+        }
     }
 
     /// Takes a place among those who are woken for `stream`.
@@ -114,17 +123,25 @@ impl Shared {
     /// Listens on a connection of its own until that breaks, or does not hear a probe.
     async fn listen(&self) -> Result<(), SqlxError> {
         let options = self.database.pool.connect_options();
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with((*options).clone());
-        let channel: String = query_scalar::<Postgres, String>(self.sql.channel.clone()).fetch_one(&pool).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_lazy_with((*options).clone());
+        let channel: String = query_scalar::<Postgres, String>(self.sql.channel.clone())
+            .fetch_one(&pool)
+            .await?;
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen(&channel).await?;
         loop {
             self.probe(self.sql.probe.clone()).await?;
-            if !self.hear_until(&mut listener, Instant::now() + PROBE_TIMEOUT, true).await? {
+            if !self
+                .hear_until(&mut listener, Instant::now() + PROBE_TIMEOUT, true)
+                .await?
+            {
                 return Err(SqlxError::Protocol("notifications do not arrive".into()));
             }
             self.hears.store(true, Ordering::Relaxed);
-            self.hear_until(&mut listener, Instant::now() + PROBE_INTERVAL, false).await?;
+            self.hear_until(&mut listener, Instant::now() + PROBE_INTERVAL, false)
+                .await?;
         }
     }
 
@@ -141,7 +158,9 @@ impl Shared {
     ) -> Result<bool, SqlxError> {
         while let Ok(heard) = timeout_at(deadline, listener.try_recv()).await {
             let Some(notification) = heard? else {
-                return Err(SqlxError::Protocol("the listening connection was lost".into()));
+                return Err(SqlxError::Protocol(
+                    "the listening connection was lost".into(),
+                ));
             };
             match notification.payload() {
                 "" if for_probe => return Ok(true),

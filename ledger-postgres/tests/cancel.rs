@@ -35,18 +35,35 @@ async fn two_thousand_cancelled_appends_leave_whole_batches_and_no_open_transact
         if n % 2 == 0 {
             begin_and_drop(store.append(pair), n % 7 + 1).await;
         } else {
-            begin_and_drop(store.append_many(vec![pair, batch("t", [entry("t")])]), n % 7 + 1).await;
+            begin_and_drop(
+                store.append_many(vec![pair, batch("t", [entry("t")])]),
+                n % 7 + 1,
+            )
+            .await;
         }
         begin_and_drop(store.read(&"s".into(), &ReadOptions::new()), n % 3).await;
     }
     // What is appended now comes behind whatever is still under way.
-    let last = store.append(batch("s", [entry("last"), entry("last")])).await.unwrap();
+    let last = store
+        .append(batch("s", [entry("last"), entry("last")]))
+        .await
+        .unwrap();
     let last = last.ids().last();
 
-    let pairs = store.read(&"s".into(), &ReadOptions::new().limit(usize::MAX)).await.unwrap();
+    let pairs = store
+        .read(&"s".into(), &ReadOptions::new().limit(usize::MAX))
+        .await
+        .unwrap();
     assert!(pairs.head >= last);
-    let texts: Vec<_> = pairs.entries.iter().map(|entry| &entry.value.bytes[..]).collect();
-    assert!(texts.chunks(2).all(|pair| pair[0] == pair[1]), "half a batch is there");
+    let texts: Vec<_> = pairs
+        .entries
+        .iter()
+        .map(|entry| &entry.value.bytes[..])
+        .collect();
+    assert!(
+        texts.chunks(2).all(|pair| pair[0] == pair[1]),
+        "half a batch is there"
+    );
     let distinct: BTreeSet<_> = texts.iter().collect();
     assert_eq!(distinct.len() * 2, texts.len(), "a batch is there twice");
 

@@ -11,11 +11,15 @@ struct Schema(String);
 
 impl Schema {
     fn url() -> &'static str {
-        Postgres::shared().expect("no case runs without a server").url()
+        Postgres::shared()
+            .expect("no case runs without a server")
+            .url()
     }
 
     fn options(&self) -> PostgresOptions {
-        PostgresOptions::default().with_schema(&self.0).with_connections_max(6)
+        PostgresOptions::default()
+            .with_schema(&self.0)
+            .with_connections_max(6)
     }
 }
 
@@ -32,18 +36,33 @@ impl Harness for Schema {
     }
 
     async fn open(&self, setup: Setup) -> Result<PostgresStore> {
-        let options = self.options().with_clock(setup.clock).with_limits(setup.limits);
-        let options = if setup.append_only { options.append_only() } else { options };
+        let options = self
+            .options()
+            .with_clock(setup.clock)
+            .with_limits(setup.limits);
+        let options = if setup.append_only {
+            options.append_only()
+        } else {
+            options
+        };
         PostgresStore::open_with(Self::url(), options).await
     }
 
     async fn stall(&self, batch: Batch<u64>) -> Option<Box<dyn Stalled>> {
         let store = PostgresStore::open_with(Self::url(), self.options()).await;
         let store = store.expect("the store opens");
-        let pool = PgPool::connect(Self::url()).await.expect("the server can be reached");
+        let pool = PgPool::connect(Self::url())
+            .await
+            .expect("the server can be reached");
         let mut transaction = pool.begin().await.expect("a transaction begins");
-        let receipt = store.append_in(&mut transaction, batch).await.expect("the append succeeds");
-        Some(Box::new(Waiting { transaction, receipt }))
+        let receipt = store
+            .append_in(&mut transaction, batch)
+            .await
+            .expect("the append succeeds");
+        Some(Box::new(Waiting {
+            transaction,
+            receipt,
+        }))
     }
 }
 
@@ -56,12 +75,18 @@ struct Waiting {
 #[async_trait]
 impl Stalled for Waiting {
     async fn commit(self: Box<Self>) -> Result<Receipt<u64>> {
-        self.transaction.commit().await.expect("the transaction commits");
+        self.transaction
+            .commit()
+            .await
+            .expect("the transaction commits");
         Ok(self.receipt)
     }
 
     async fn abort(self: Box<Self>) {
-        self.transaction.rollback().await.expect("the transaction rolls back");
+        self.transaction
+            .rollback()
+            .await
+            .expect("the transaction rolls back");
     }
 }
 

@@ -22,7 +22,10 @@ async fn batches_with_dedup_keys_in_opposite_orders_all_succeed() {
         tokio::spawn(async move { store.append(batch("s", entries)).await })
     });
     let answers = join_all(appends).await;
-    let appended: usize = answers.into_iter().map(|answer| answer.unwrap().unwrap().appended()).sum();
+    let appended: usize = answers
+        .into_iter()
+        .map(|answer| answer.unwrap().unwrap().appended())
+        .sum();
     assert_eq!(appended, keys.len());
 }
 
@@ -35,13 +38,23 @@ async fn streams_named_in_opposite_orders_all_succeed() {
         if racer % 2 == 1 {
             names.reverse();
         }
-        let batches = names.iter().map(|name| batch(name, [keyed(&racer.to_string())])).collect();
+        let batches = names
+            .iter()
+            .map(|name| batch(name, [keyed(&racer.to_string())]))
+            .collect();
         let store = stores[racer % stores.len()].clone();
         tokio::spawn(async move { store.append_many(batches).await })
     });
     for answer in join_all(appends).await {
         let receipts = answer.unwrap().unwrap();
-        assert!(receipts.iter().all(|receipt| matches!(receipt.outcomes[..], [Outcome::Appended(_)])));
+        assert!(
+            receipts
+                .iter()
+                .all(|receipt| matches!(receipt.outcomes[..], [Outcome::Appended(_)]))
+        );
     }
-    assert_eq!(stores[0].stat(&"stream-3".into()).await.unwrap().head, Some(RACERS as u64));
+    assert_eq!(
+        stores[0].stat(&"stream-3".into()).await.unwrap().head,
+        Some(RACERS as u64)
+    );
 }

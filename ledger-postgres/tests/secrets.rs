@@ -21,7 +21,8 @@ struct Log(Arc<Mutex<String>>);
 
 impl Visit for Log {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        writeln!(self.0.lock().unwrap(), "{field}={value:?}").unwrap();
+        let mut log = self.0.lock().expect("nobody panics while logging");
+        writeln!(log, "{field}={value:?}").expect("a string takes it");
     }
 }
 
@@ -48,7 +49,7 @@ fn told(error: &ledger_core::Error) -> String {
     let mut told = format!("{error} {error:?}");
     let mut source = error.source();
     while let Some(cause) = source {
-        write!(told, " {cause} {cause:?}").unwrap();
+        write!(told, " {cause} {cause:?}").expect("a string takes it");
         source = cause.source();
     }
     told
@@ -60,12 +61,23 @@ async fn a_password_appears_nowhere() {
     let log = Log::default();
     tracing::subscriber::set_global_default(log.clone()).unwrap();
     let role = place.role().await;
-    place.run(&format!("ALTER ROLE {role} PASSWORD '{CANARY}'; CREATE SCHEMA @ AUTHORIZATION {role}")).await;
-    place.run(&format!("GRANT CREATE ON DATABASE \"{}\" TO {role}", place.database())).await;
+    place
+        .run(&format!(
+            "ALTER ROLE {role} PASSWORD '{CANARY}'; CREATE SCHEMA @ AUTHORIZATION {role}"
+        ))
+        .await;
+    place
+        .run(&format!(
+            "GRANT CREATE ON DATABASE \"{}\" TO {role}",
+            place.database()
+        ))
+        .await;
     let log_before = log.0.lock().unwrap().len();
     let connect = place.connect_as(&role, CANARY, &place.database());
     let port = connect.get_port();
-    let store = PostgresStore::open_at(connect, place.options()).await.unwrap();
+    let store = PostgresStore::open_at(connect, place.options())
+        .await
+        .unwrap();
     store.append(batch("s", [entry("one")])).await.unwrap();
 
     let mut seen = format!("{store:?} {:?}", place.options());
