@@ -79,3 +79,24 @@ async fn two_thousand_cancelled_appends_leave_whole_batches_and_no_open_transact
     .unwrap();
     assert_eq!(stale, 0, "a connection went back inside a transaction");
 }
+
+#[tokio::test]
+async fn an_append_that_nobody_polls_any_more_holds_up_nobody() {
+    let Some(place) = place().await else { return };
+    let store = place.open().await;
+    let mut idle = pin!(store.append(batch("s", [entry("idle")])));
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    assert!(idle.as_mut().poll(&mut context).is_pending());
+    let next = store.append(batch("s", [entry("next")])).await.unwrap();
+    assert_eq!(next.ids().collect::<Vec<_>>(), [2]);
+    assert_eq!(idle.await.unwrap().ids().collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test]
+async fn an_append_that_is_dropped_is_finished_all_the_same() {
+    let Some(place) = place().await else { return };
+    let store = place.open().await;
+    begin_and_drop(store.append(batch("s", [entry("dropped")])), 1).await;
+    store.wait(&"s".into(), None).await.unwrap();
+    assert_eq!(store.stat(&"s".into()).await.unwrap().head, Some(1));
+}

@@ -225,6 +225,16 @@ BEGIN
             recorded_at = greatest(s.recorded_at, @clock(moment))
         WHERE s.name = stream_name RETURNING * INTO stream;
     END IF;
+    -- One entry alone is the common case, and quicker without a table made of arrays.
+    IF entries_new = 1 THEN
+        INSERT INTO @entries (stream_id, id, recorded_at, expires_at, schema_version, kind, order_key, dedup_key,
+            content_type, payload, payload_bytes, metadata, tags)
+        VALUES (stream.stream_id, stream.head, stream.recorded_at, expires_at[1], schema_version[1], kind[1],
+            order_key[1], dedup_key[1], content_type[1], payload[1]::json, payload_bytes[1], metadata[1]::jsonb,
+            tags[1]::jsonb);
+        PERFORM @notify(stream_name);
+        RETURN stream.head - 1;
+    END IF;
     INSERT INTO @entries (stream_id, id, recorded_at, expires_at, schema_version, kind, order_key, dedup_key,
         content_type, payload, payload_bytes, metadata, tags)
     SELECT stream.stream_id, stream.head - entries_new + n.place, stream.recorded_at, n.expires_at,
