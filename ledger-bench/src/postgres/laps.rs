@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx_core::connection::Connection;
 use sqlx_postgres::PgConnection;
 
 use super::bare;
@@ -17,16 +16,15 @@ use crate::work::Work;
 ///
 /// # Errors
 /// Those of the store, and what is wrong with what was written.
-pub(crate) fn write(
-    arena: &Arena,
-    work: Work,
-    write: impl AsyncFnOnce(&Payments) -> Result<()>,
-) -> Result<Lap> {
+pub(crate) fn write<F>(arena: &Arena, work: Work, write: impl FnOnce(Payments) -> F) -> Result<Lap>
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
     arena.runtime.block_on(async {
         let site = Site::fresh(arena).await?;
         let payments = site.open().await?;
         site.settle().await?;
-        let time = time(write(&payments)).await?;
+        let time = time(write(payments.clone())).await?;
         payments.store().close().await?;
         finish(site, work, time).await
     })
@@ -36,19 +34,21 @@ pub(crate) fn write(
 ///
 /// # Errors
 /// Those of the server, and what is wrong with what was written.
-pub(crate) fn write_bare(
+pub(crate) fn write_bare<F>(
     arena: &Arena,
     work: Work,
-    write: impl AsyncFnOnce(&mut PgConnection) -> Result<()>,
-) -> Result<Lap> {
+    write: impl FnOnce(PgConnection) -> F,
+) -> Result<Lap>
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
     arena.runtime.block_on(async {
         let site = Site::fresh(arena).await?;
         let mut connection = site.connect().await?;
         bare::name_stream(&mut connection).await?;
         site.settle().await?;
-        let time = time(write(&mut connection)).await?;
-        bare::move_head(&mut connection, work.count).await?;
-        connection.close().await?;
+        let time = time(write(connection)).await?;
+        bare::move_head(&mut site.connect().await?, work.count).await?;
         finish(site, work, time).await
     })
 }
@@ -95,10 +95,15 @@ pub(crate) fn read_bare(
     })
 }
 
-async fn time(work: impl Future<Output = Result<()>>) -> Result<Duration> {
-    let start = Instant::now();
-    work.await?;
-    Ok(start.elapsed())
+/// Lets a worker of the runtime do the work, as in a service: the thread that waits here is none, and each of its wakings
+/// would count.
+async fn time(work: impl Future<Output = Result<()>> + Send + 'static) -> Result<Duration> {
+    let timed = async {
+        let start = Instant::now();
+        work.await?;
+        Ok(start.elapsed())
+    };
+    tokio::spawn(timed).await?
 }
 
 /// Checks what was written at `site`, and removes it.

@@ -22,20 +22,20 @@ pub(crate) fn append(arena: &Arena, keys: Keys, payloads: Payloads) -> Result<Re
     ));
     let typed = race.enter("ledger, typed", |round| {
         let lots = work(round).lots(BATCH);
-        laps::write(arena, work(round), async |payments| {
-            ledger::append_lots(payments, lots).await
+        laps::write(arena, work(round), |payments| async move {
+            ledger::append_lots(&payments, lots).await
         })
     });
     race.enter("ledger, raw store", |round| {
         let batches = work(round).batches(STREAM)?;
-        laps::write(arena, work(round), async |payments| {
-            ledger::append_batches(payments, batches).await
+        laps::write(arena, work(round), |payments| async move {
+            ledger::append_batches(&payments, batches).await
         })
     });
     let bare = race.enter("bare sqlx and serde_json", |round| {
         let lots = work(round).lots(BATCH);
-        laps::write_bare(arena, work(round), async |connection| {
-            bare::append_lots(connection, lots).await
+        laps::write_bare(arena, work(round), |mut connection| async move {
+            bare::append_lots(&mut connection, lots).await
         })
     });
     race.expect(Claim::Ratio {
@@ -59,14 +59,14 @@ pub(crate) fn one_task(arena: &Arena, keys: Keys, payloads: Payloads) -> Result<
     ));
     let task = race.enter("ledger, one task", |round| {
         let entries = work(round).entries().collect();
-        laps::write(arena, work(round), async |payments| {
-            ledger::append_share(payments, entries).await
+        laps::write(arena, work(round), |payments| async move {
+            ledger::append_share(&payments, entries).await
         })
     });
     let bare = race.enter("bare sqlx, one-row inserts", |round| {
         let entries = work(round).entries().collect();
-        laps::write_bare(arena, work(round), async |connection| {
-            bare::append_each(connection, entries).await
+        laps::write_bare(arena, work(round), |mut connection| async move {
+            bare::append_each(&mut connection, entries).await
         })
     });
     race.expect(Claim::Ratio {
@@ -89,16 +89,16 @@ pub(crate) fn many_tasks(arena: &Arena, keys: Keys) -> Result<Report> {
     let one = race.enter("ledger, one task", |round| {
         let work = arena.alone(round, keys);
         let entries = work.entries().collect();
-        laps::write(arena, work, async |payments| {
-            ledger::append_share(payments, entries).await
+        laps::write(arena, work, |payments| async move {
+            ledger::append_share(&payments, entries).await
         })
     });
     let tasks = |tasks: usize| {
         move |round| {
             let work = arena.many(round, keys);
             let shares = work.lots(work.count.div_ceil(tasks));
-            laps::write(arena, work, async |payments| {
-                ledger::append_shares(payments, shares).await
+            laps::write(arena, work, |payments| async move {
+                ledger::append_shares(&payments, shares).await
             })
         }
     };
@@ -107,8 +107,8 @@ pub(crate) fn many_tasks(arena: &Arena, keys: Keys) -> Result<Report> {
     let batches = race.enter("ledger, batches of 1,000", |round| {
         let work = arena.many(round, keys);
         let lots = work.lots(BATCH);
-        laps::write(arena, work, async |payments| {
-            ledger::append_lots(payments, lots).await
+        laps::write(arena, work, |payments| async move {
+            ledger::append_lots(&payments, lots).await
         })
     });
     for (ours, theirs, at_least) in [(some, one, 12.0), (many, batches, 0.6)] {
@@ -161,6 +161,7 @@ async fn fill(arena: &Arena, work: Work) -> Result<Site<'_>> {
     let payments = site.open().await?;
     ledger::append_lots(&payments, work.lots(BATCH)).await?;
     payments.store().close().await?;
+    site.analyze().await?;
     site.settle().await?;
     Ok(site)
 }

@@ -62,6 +62,16 @@ impl<'a> Site<'a> {
         Ok(connection.close().await?)
     }
 
+    /// Has the server count what is in the tables, so that bare statements are planned well.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub(crate) async fn analyze(&self) -> Result<()> {
+        let mut connection = self.connect().await?;
+        connection.execute("VACUUM ANALYZE ledger_entries").await?;
+        Ok(connection.close().await?)
+    }
+
     /// Removes the schema and all that is in it.
     ///
     /// # Errors
