@@ -1,7 +1,7 @@
 //! Small programs, each of which teaches one thing and checks its own result.
 //!
 //! - `quickstart`: the program of the README.
-//! - `flights`: a day, or a year, of real flights from a file into SQLite and back.
+//! - `flights`: a day, or a year, of real flights from a file into SQLite, or Postgres, and back.
 //! - `race`: optimistic concurrency; what to do about a conflict.
 //! - `upcast`: reading old events after their type has changed.
 //! - `follow`: history, then live, and going on at the same place after a restart.

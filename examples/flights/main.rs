@@ -1,8 +1,9 @@
-//! A year of flights, or the first day of one, in a SQLite file.
+//! A year of flights, or the first day of one, in a SQLite file or in Postgres.
 //!
 //! ```text
 //! cargo run --release --example flights                                     # one day, in a store that is removed
 //! cargo run --release --example flights -- year.jsonl.gz --store flights.db # a file of yours, in a store that stays
+//! cargo run --release --example flights -- --store postgres://me@localhost/events # the same in a database
 //! ```
 //!
 //! Read `run` first, then the five things that it does, in their order. Each prints what it found and checks it: if a
@@ -30,6 +31,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ledger_core::{Condition, Stream};
 
 use crate::event::FlightEvent;
+use crate::place::Place;
 use crate::report::{Import, Tally, check, peak_memory_mb, rate, thousands};
 
 /// A stream of flight events: its store gives out ids of type `u64`.
@@ -45,7 +47,7 @@ const MEMORY_MB_MAX: u64 = 100;
 struct Args {
     /// Events as JSON, one a line, plain or gzip [default: the first day of 2013].
     input: Option<PathBuf>,
-    /// Where to keep them: a SQLite file, as PATH or sqlite:PATH [default: a temporary file].
+    /// Where to keep them: a SQLite file, as PATH or sqlite:PATH, or a database, as postgres://.. [default: a temporary file].
     #[arg(long, value_name = "URL-OR-PATH")]
     store: Option<String>,
 }
@@ -69,11 +71,13 @@ async fn run(args: Args) -> Result<()> {
     let place = args.store.as_deref().unwrap_or(&temporary_file);
     let input = args.input.as_deref().unwrap_or(Path::new(FIRST_DAY));
 
-    let store = place::open(place).await?;
+    let place = Place::new(place)?;
+    let store = place.open().await?;
     println!(
-        "{} -> {}, {place}\n",
+        "{} -> {}, {}\n",
         input.display(),
-        store.health().await?.engine
+        store.health().await?.engine,
+        place.shown()
     );
     // A stream costs nothing to name; it comes into being with its first entry.
     let flights = Stream::builder(store, "flights")
@@ -272,4 +276,23 @@ fn check_memory() -> Result<()> {
         peak_mb.saturating_sub(MEMORY_MB_MAX),
         0,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_testservers::Postgres;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_day_of_flights_is_the_same_in_postgres() {
+        let Some(server) = Postgres::private() else {
+            return;
+        };
+        let store = Some(server.url().to_owned());
+        run(Args { input: None, store }).await.unwrap();
+        let store = Place::Postgres(server.url()).open().await.unwrap();
+        let tally = walk(&Stream::new(store, "flights")).await.unwrap();
+        check_first_day(&tally).unwrap();
+    }
 }

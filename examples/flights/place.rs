@@ -1,25 +1,56 @@
 //! Opening the store that the reader named.
 
+use std::borrow::Cow;
 use std::error::Error;
 
 use ledger_core::SharedStore;
+use ledger_postgres::PostgresStore;
 use ledger_sqlite::SqliteStore;
 
-/// Opens the store at `place`: a path, or `sqlite:` and a path. It is made if it is not there.
-pub(crate) async fn open(place: &str) -> Result<SharedStore<u64>, Box<dyn Error + Send + Sync>> {
-    let path = sqlite_path(place)?;
-    Ok(SqliteStore::open(path).await?.into())
+/// A store by its address.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    /// A path.
+    Sqlite(&'a str),
+    /// A URL.
+    Postgres(&'a str),
 }
 
-fn sqlite_path(place: &str) -> Result<&str, String> {
-    match place.split_once(':') {
-        Some(("sqlite", path)) => Ok(path),
-        Some((scheme @ ("file" | "mongodb" | "mongodb+srv" | "postgres" | "postgresql"), _)) => {
-            Err(format!(
-                "there are no {scheme} stores yet: name a SQLite file, by its path or as sqlite:PATH"
-            ))
+impl<'a> Place<'a> {
+    /// Understands a path, `sqlite:` and a path, or the URL of a Postgres database.
+    pub(crate) fn new(place: &'a str) -> Result<Self, String> {
+        match place.split_once(':') {
+            Some(("sqlite", path)) => Ok(Self::Sqlite(path)),
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(place)),
+            Some((scheme @ ("file" | "mongodb" | "mongodb+srv"), _)) => Err(format!(
+                "there are no {scheme} stores yet: name a SQLite file, by its path or as sqlite:PATH, or postgres://.."
+            )),
+            _ => Ok(Self::Sqlite(place)),
         }
-        _ => Ok(place),
+    }
+
+    /// Opens the store. It is made if it is not there.
+    pub(crate) async fn open(&self) -> Result<SharedStore<u64>, Box<dyn Error + Send + Sync>> {
+        Ok(match *self {
+            Self::Sqlite(path) => SqliteStore::open(path).await?.into(),
+            Self::Postgres(url) => PostgresStore::open(url).await?.into(),
+        })
+    }
+
+    /// What may be printed: everything but a password.
+    pub(crate) fn shown(&self) -> Cow<'a, str> {
+        match *self {
+            Self::Sqlite(path) => path.into(),
+            Self::Postgres(url) => without_credentials(url),
+        }
+    }
+}
+
+fn without_credentials(url: &str) -> Cow<'_, str> {
+    let url = url.split_once('?').map_or(url, |(address, _)| address);
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, address))) => format!("{scheme}://{address}").into(),
+        _ => url.into(),
     }
 }
 
@@ -29,20 +60,35 @@ mod tests {
 
     #[test]
     fn a_path_is_a_sqlite_file_with_or_without_a_scheme() {
-        assert_eq!(sqlite_path("flights.db"), Ok("flights.db"));
-        assert_eq!(sqlite_path("sqlite:flights.db"), Ok("flights.db"));
-        assert_eq!(sqlite_path("2013:01.db"), Ok("2013:01.db"));
+        for place in ["flights.db", "sqlite:flights.db"] {
+            assert_eq!(Place::new(place), Ok(Place::Sqlite("flights.db")));
+        }
+        assert_eq!(Place::new("2013:01.db"), Ok(Place::Sqlite("2013:01.db")));
+    }
+
+    #[test]
+    fn a_postgres_url_is_a_postgres_store() {
+        for place in ["postgres://db.example/flights", "postgresql://db.example"] {
+            assert_eq!(Place::new(place), Ok(Place::Postgres(place)));
+        }
     }
 
     #[test]
     fn a_store_that_is_still_to_come_is_refused_by_name() {
-        for place in [
-            "postgres://localhost/db",
-            "mongodb://localhost",
-            "file:data",
-        ] {
-            let error = sqlite_path(place).unwrap_err();
+        for place in ["mongodb://localhost", "file:data"] {
+            let error = Place::new(place).unwrap_err();
             assert!(error.contains(place.split(':').next().unwrap()), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_holds_no_password() {
+        for (url, shown) in [
+            ("postgres://me:s3cr@t@db:5433/x", "postgres://db:5433/x"),
+            ("postgres://db/x?user=me&password=s3cret", "postgres://db/x"),
+            ("postgresql://db", "postgresql://db"),
+        ] {
+            assert_eq!(Place::Postgres(url).shown(), shown);
         }
     }
 }

@@ -1,15 +1,17 @@
 //! Where races are run: a disk, a runtime with two workers, and how much there is to do.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use ledger_testservers::Postgres;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::Result;
-use crate::work::{Keys, Work};
+use crate::work::{Keys, Payloads, Work};
 
 /// How much a lap has to do.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,7 @@ pub(crate) struct Arena {
     pub(crate) size: Size,
     /// How many rounds count.
     pub(crate) rounds: usize,
+    postgres: OnceCell<Postgres>,
 }
 
 impl Arena {
@@ -37,25 +40,41 @@ impl Arena {
     /// # Errors
     /// Those of the runtime.
     pub(crate) fn new(dir: PathBuf, size: Size, rounds: usize) -> Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(2).build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         Ok(Self {
             dir,
             runtime,
             size,
             rounds,
+            postgres: OnceCell::new(),
         })
     }
 
     /// The work of a lap that writes or reads batches, or shares commits between tasks.
     pub(crate) fn many(&self, round: u64, keys: Keys) -> Work {
         let count = self.size.many;
-        Work { round, count, keys }
+        let payloads = Payloads::Bytes100;
+        Work {
+            round,
+            count,
+            keys,
+            payloads,
+        }
     }
 
     /// The work of a lap that flushes the disk for each entry.
     pub(crate) fn alone(&self, round: u64, keys: Keys) -> Work {
         let count = self.size.alone;
-        Work { round, count, keys }
+        let payloads = Payloads::Bytes100;
+        Work {
+            round,
+            count,
+            keys,
+            payloads,
+        }
     }
 
     /// Makes an empty directory, which goes away when dropped.
@@ -66,6 +85,18 @@ impl Arena {
         Ok(tempfile::Builder::new()
             .prefix("ledger-bench-")
             .tempdir_in(&self.dir)?)
+    }
+
+    /// The Postgres server of the races: started by the first of them, with its files on the disk to be measured.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn postgres(&self) -> Result<&Postgres> {
+        if let Some(server) = self.postgres.get() {
+            return Ok(server);
+        }
+        let server = Postgres::start(&self.dir)?;
+        Ok(self.postgres.get_or_init(|| server))
     }
 
     /// Measures what it takes to make 4 KiB at the end of a file durable: the median of many times.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use futures_util::TryStreamExt;
 use ledger_core::{Batch, NewEntry, ReadOptions, Stream};
 use ledger_sqlite::SqliteStore;
+use tokio::task::JoinSet;
 
 use crate::Result;
 use crate::arena::Arena;
@@ -74,6 +75,36 @@ pub(crate) async fn append_lots(
 ) -> Result<()> {
     for lot in lots {
         payments.append_all(lot).await?;
+    }
+    Ok(())
+}
+
+/// Appends each share in a task of its own, one entry at a time.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn append_shares(
+    payments: &Payments,
+    shares: Vec<Vec<NewEntry<Payment>>>,
+) -> Result<()> {
+    let mut tasks = JoinSet::new();
+    for share in shares {
+        let payments = payments.clone();
+        tasks.spawn(async move { append_share(&payments, share).await });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+/// Appends one entry at a time.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn append_share(payments: &Payments, share: Vec<NewEntry<Payment>>) -> Result<()> {
+    for entry in share {
+        payments.append_all([entry]).await?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::Result;
 /// The entries of a batch, and of a page.
 pub(crate) const BATCH: usize = 1_000;
 
-/// An event whose JSON is about 100 bytes long.
+/// An event whose JSON is about 100 bytes long, or padded to about 1 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Payment {
     number: u64,
@@ -23,13 +23,37 @@ pub(crate) struct Payment {
 }
 
 impl Payment {
-    fn new(number: u64) -> Self {
+    fn new(number: u64, payloads: Payloads) -> Self {
         Self {
             number,
             account: format!("ACC-{:07}", number % 10_007),
             currency: "EUR".into(),
             cents: 1_000_000 + number as i64,
-            reference: format!("inv {number:08}"),
+            reference: format!("inv {number:08}{:.<1$}", "", payloads.padding()),
+        }
+    }
+}
+
+/// How long the JSON of a payment is, about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Payloads {
+    Bytes100,
+    Bytes1024,
+}
+
+impl Payloads {
+    /// How the titles of races say it.
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Bytes100 => "100 B",
+            Self::Bytes1024 => "1 KiB",
+        }
+    }
+
+    fn padding(self) -> usize {
+        match self {
+            Self::Bytes100 => 0,
+            Self::Bytes1024 => 924,
         }
     }
 }
@@ -61,13 +85,20 @@ pub(crate) struct Work {
     pub(crate) count: usize,
     /// Whether they have dedup keys.
     pub(crate) keys: Keys,
+    /// How long their payloads are.
+    pub(crate) payloads: Payloads,
 }
 
 impl Work {
+    /// The same with payloads of another length.
+    pub(crate) fn with_payloads(self, payloads: Payloads) -> Self {
+        Self { payloads, ..self }
+    }
+
     /// Makes the entries, in order.
     pub(crate) fn entries(self) -> impl Iterator<Item = NewEntry<Payment>> {
         (0..self.count as u64).map(move |number| {
-            let mut entry = NewEntry::new(Payment::new(number));
+            let mut entry = NewEntry::new(Payment::new(number, self.payloads));
             entry.dedup_key = self.dedup_key(number);
             entry
         })
@@ -155,8 +186,8 @@ impl Check {
             return Err(format!("entry {id} is where {} should be", self.checked).into());
         }
         let number = payment.number;
-        let as_made =
-            *payment == Payment::new(number) && dedup_key == self.work.dedup_key(number).as_deref();
+        let as_made = *payment == Payment::new(number, self.work.payloads)
+            && dedup_key == self.work.dedup_key(number).as_deref();
         match self.seen.get_mut(number as usize) {
             Some(seen) if as_made && !*seen => *seen = true,
             _ => return Err(format!("entry {id} is not as it was made, or there twice").into()),
@@ -184,6 +215,7 @@ mod tests {
         round: 1,
         count: 3,
         keys: Keys::Random,
+        payloads: Payloads::Bytes100,
     };
 
     fn check(entries: impl IntoIterator<Item = (u64, NewEntry<Payment>)>) -> Result<()> {
@@ -200,10 +232,20 @@ mod tests {
 
     #[test]
     fn a_payment_is_about_100_bytes_of_json() {
-        let bytes = |number| serde_json::to_vec(&Payment::new(number)).unwrap().len();
+        let bytes = |number| json(number, Payloads::Bytes100);
         assert_eq!(bytes(10_000), 100);
         assert!((96..=101).contains(&bytes(0)));
         assert!((96..=101).contains(&bytes(999_999)));
+    }
+
+    #[test]
+    fn a_padded_payment_is_1_kib_of_json() {
+        assert_eq!(json(10_000, Payloads::Bytes1024), 1_024);
+    }
+
+    fn json(number: u64, payloads: Payloads) -> usize {
+        let payment = Payment::new(number, payloads);
+        serde_json::to_vec(&payment).unwrap().len()
     }
 
     #[test]

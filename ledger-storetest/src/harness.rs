@@ -14,6 +14,11 @@ pub trait Harness: Send + Sync + Sized + 'static {
     /// The store under test.
     type Store: Store<Id = u64>;
 
+    /// Tells whether there is a store to test here. If not, the harness has said so, and no case runs.
+    fn available() -> bool {
+        true
+    }
+
     /// Makes an empty place.
     async fn fresh() -> Self;
 

@@ -12,7 +12,8 @@ use clap::ValueEnum;
 
 use crate::Result;
 use crate::arena::Arena;
-use crate::work::Keys;
+use crate::postgres;
+use crate::work::{Keys, Payloads};
 
 /// A row of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,17 +28,35 @@ pub(crate) enum Row {
     Read,
     /// What the typed layer costs
     TypedLayer,
+    /// Batches, on Postgres
+    PostgresAppend,
+    /// One entry at a time, by one task and by many, on Postgres
+    PostgresOneAtATime,
+    /// Pages, on Postgres
+    PostgresRead,
 }
 
 impl Row {
     /// All rows, in the order they must run in: the memory of the flights is the peak of the process so far.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Flights,
         Self::Append,
         Self::OneAtATime,
         Self::Read,
         Self::TypedLayer,
+        Self::PostgresAppend,
+        Self::PostgresOneAtATime,
+        Self::PostgresRead,
     ];
+
+    /// Tells whether the row cannot be run without a Postgres server.
+    #[cfg(test)]
+    pub(crate) fn needs_postgres(self) -> bool {
+        matches!(
+            self,
+            Self::PostgresAppend | Self::PostgresOneAtATime | Self::PostgresRead
+        )
+    }
 
     /// Runs the row and answers the sections of its report.
     ///
@@ -58,6 +77,23 @@ impl Row {
             ],
             Self::Read => vec![read::race(arena)?],
             Self::TypedLayer => vec![typed_layer::append(arena)?, typed_layer::read(arena)?],
+            Self::PostgresAppend => vec![
+                postgres::append(arena, Keys::Random, Payloads::Bytes100)?,
+                postgres::append(arena, Keys::None, Payloads::Bytes100)?,
+                postgres::append(arena, Keys::Random, Payloads::Bytes1024)?,
+                postgres::append(arena, Keys::None, Payloads::Bytes1024)?,
+            ],
+            Self::PostgresOneAtATime => vec![
+                postgres::one_task(arena, Keys::Random, Payloads::Bytes100)?,
+                postgres::one_task(arena, Keys::None, Payloads::Bytes100)?,
+                postgres::one_task(arena, Keys::Random, Payloads::Bytes1024)?,
+                postgres::many_tasks(arena, Keys::Random)?,
+                postgres::many_tasks(arena, Keys::None)?,
+            ],
+            Self::PostgresRead => vec![
+                postgres::read(arena, Payloads::Bytes100)?,
+                postgres::read(arena, Payloads::Bytes1024)?,
+            ],
         };
         Ok(reports.iter().map(ToString::to_string).collect())
     }

@@ -1,15 +1,12 @@
 //! Appending one entry at a time, acknowledged before the next: by many tasks at once, and by one.
 
-use ledger_core::NewEntry;
-use tokio::task::JoinSet;
-
 use crate::Result;
 use crate::arena::Arena;
 use crate::bare;
-use crate::ledger::{self, Payments};
+use crate::ledger;
 use crate::race::Race;
 use crate::report::{Claim, Report};
-use crate::work::{BATCH, Keys, Payment};
+use crate::work::{BATCH, Keys};
 
 const TASKS: usize = 64;
 
@@ -25,7 +22,7 @@ pub(crate) fn many_tasks(arena: &Arena, keys: Keys) -> Result<Report> {
     let tasks = race.enter("ledger, 64 tasks", |round| {
         let shares = work(round).lots(arena.size.many.div_ceil(TASKS));
         ledger::write_lap(arena, work(round), async |payments| {
-            append_shares(payments, shares).await
+            ledger::append_shares(payments, shares).await
         })
     });
     let batches = race.enter("ledger, batches of 1,000", |round| {
@@ -57,7 +54,7 @@ pub(crate) fn one_task(arena: &Arena, keys: Keys) -> Result<Report> {
     let task = race.enter("ledger, one task", |round| {
         let entries = work(round).entries().collect();
         ledger::write_lap(arena, work(round), async |payments| {
-            append_share(payments, entries).await
+            ledger::append_share(payments, entries).await
         })
     });
     let bare = race.enter("bare rusqlite, one-row transactions", |round| {
@@ -69,24 +66,4 @@ pub(crate) fn one_task(arena: &Arena, keys: Keys) -> Result<Report> {
         at_least: 0.8,
     });
     race.run(arena.rounds)
-}
-
-/// Appends each share in a task of its own.
-async fn append_shares(payments: &Payments, shares: Vec<Vec<NewEntry<Payment>>>) -> Result<()> {
-    let mut tasks = JoinSet::new();
-    for share in shares {
-        let payments = payments.clone();
-        tasks.spawn(async move { append_share(&payments, share).await });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done??;
-    }
-    Ok(())
-}
-
-async fn append_share(payments: &Payments, share: Vec<NewEntry<Payment>>) -> Result<()> {
-    for entry in share {
-        payments.append_all([entry]).await?;
-    }
-    Ok(())
 }

@@ -1,0 +1,292 @@
+//! How entries lie in their table: as columns on the way in, as rows on the way out.
+//!
+//! What is absent is NULL. The content type goes without saying for JSON. A payload is in one of two columns: `json` if
+//! Postgres can work on it, `bytea` otherwise. A row without schema version is a tombstone.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use ledger_core::{ContentType, Entry, NewEntry, Payload, Result, StreamName, TextMap, Timestamp};
+use sqlx_core::arguments::Arguments as _;
+use sqlx_core::decode::Decode;
+use sqlx_core::error::BoxDynError;
+use sqlx_core::row::Row;
+use sqlx_core::value::ValueRef;
+use sqlx_postgres::{PgArguments, PgRow, Postgres};
+
+use crate::error::Place;
+use crate::json;
+use crate::text::{escaped, unescaped};
+
+// The columns of a page.
+const FIRST: usize = 0;
+const HEAD: usize = 1;
+const ID: usize = 2;
+const RECORDED_AT: usize = 3;
+const UPDATED_AT: usize = 4;
+const EXPIRES_AT: usize = 5;
+const SCHEMA_VERSION: usize = 6;
+const KIND: usize = 7;
+const ORDER_KEY: usize = 8;
+const DEDUP_KEY: usize = 9;
+const CONTENT_TYPE: usize = 10;
+const PAYLOAD: usize = 11;
+const PAYLOAD_BYTES: usize = 12;
+const METADATA: usize = 13;
+const TAGS: usize = 14;
+const ANNOTATIONS: usize = 15;
+const IS_VISIBLE: usize = 16;
+
+/// How the store's JSON text shows that a string in it is escaped.
+const ESCAPE_IN_JSON: &str = "\\u0001";
+
+/// Entries on their way in: an array for each column.
+#[derive(Default)]
+pub(crate) struct Columns<'a> {
+    expires_at: Vec<Option<i64>>,
+    schema_version: Vec<i64>,
+    kind: Vec<Option<Cow<'a, str>>>,
+    order_key: Vec<Option<Cow<'a, str>>>,
+    dedup_key: Vec<Option<Cow<'a, str>>>,
+    content_type: Vec<Option<Cow<'a, str>>>,
+    payload: Vec<Option<&'a str>>,
+    payload_bytes: Vec<Option<&'a [u8]>>,
+    metadata: Vec<Option<String>>,
+    tags: Vec<Option<String>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(crate) fn push(&mut self, entry: &'a NewEntry) {
+        let Payload {
+            bytes,
+            content_type,
+            ..
+        } = &entry.value;
+        let is_json = *content_type == ContentType::JSON;
+        let payload = is_json.then(|| json::queryable(bytes)).flatten();
+        self.expires_at
+            .push(entry.expires_at.map(Timestamp::as_micros));
+        self.schema_version.push(entry.schema_version.into());
+        self.kind.push(entry.kind.as_deref().map(escaped));
+        self.order_key.push(entry.order_key.as_deref().map(escaped));
+        self.dedup_key.push(entry.dedup_key.as_deref().map(escaped));
+        self.content_type
+            .push((!is_json).then(|| escaped(content_type.as_str())));
+        self.payload.push(payload);
+        self.payload_bytes.push(payload.is_none().then_some(bytes));
+        self.metadata.push(stored_map(&entry.metadata));
+        self.tags.push(stored_tags(entry.tags.iter()));
+    }
+
+    /// Adds the columns in the order in which `append` takes them.
+    pub(crate) fn add_to(self, arguments: &mut PgArguments) -> Result<(), BoxDynError> {
+        arguments.add(self.expires_at)?;
+        arguments.add(self.schema_version)?;
+        arguments.add(self.kind)?;
+        arguments.add(self.order_key)?;
+        arguments.add(self.dedup_key)?;
+        arguments.add(self.content_type)?;
+        arguments.add(self.payload)?;
+        arguments.add(self.payload_bytes)?;
+        arguments.add(self.metadata)?;
+        arguments.add(self.tags)
+    }
+}
+
+/// The JSON text of metadata or annotations; none if there are none.
+pub(crate) fn stored_map(map: &TextMap) -> Option<String> {
+    if map.is_empty() {
+        return None;
+    }
+    let pairs = map
+        .iter()
+        .map(|(key, value)| (escaped(key), escaped(value)));
+    Some(to_json(
+        &pairs.collect::<std::collections::BTreeMap<_, _>>(),
+    ))
+}
+
+/// The JSON text of tags; none if there are none.
+pub(crate) fn stored_tags<'a>(tags: impl ExactSizeIterator<Item = &'a String>) -> Option<String> {
+    if tags.len() == 0 {
+        return None;
+    }
+    Some(to_json(&tags.map(|tag| escaped(tag)).collect::<Vec<_>>()))
+}
+
+pub(crate) fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("text is always JSON")
+}
+
+/// Metadata or annotations from their JSON text.
+pub(crate) fn map_from(stored: &str) -> Result<TextMap, BoxDynError> {
+    let map: TextMap = serde_json::from_str(stored)?;
+    if !stored.contains(ESCAPE_IN_JSON) {
+        return Ok(map);
+    }
+    let pairs = map.iter().map(|(key, value)| (owned(key), owned(value)));
+    Ok(pairs.collect())
+}
+
+fn tags_from(stored: &str) -> Result<BTreeSet<String>, BoxDynError> {
+    let tags: BTreeSet<String> = serde_json::from_str(stored)?;
+    if !stored.contains(ESCAPE_IN_JSON) {
+        return Ok(tags);
+    }
+    Ok(tags.iter().map(|tag| owned(tag)).collect())
+}
+
+fn owned(stored: &str) -> String {
+    unescaped(stored).into_owned()
+}
+
+/// A row of a page.
+pub(crate) struct PageRow<'a> {
+    row: &'a PgRow,
+    place: &'a Place,
+}
+
+impl<'a> PageRow<'a> {
+    pub(crate) fn new(row: &'a PgRow, place: &'a Place) -> Self {
+        Self { row, place }
+    }
+
+    /// The first id that the stream holds, and its head; none where there is none.
+    pub(crate) fn bounds(&self) -> Result<(Option<u64>, Option<u64>)> {
+        let (first, head) = (self.number(FIRST)?, self.number(HEAD)?);
+        Ok(((first <= head).then_some(first), (head > 0).then_some(head)))
+    }
+
+    /// The id in this row; none if it is there only for the bounds.
+    pub(crate) fn id(&self) -> Result<Option<u64>> {
+        let id: Option<i64> = self.get(ID)?;
+        id.map(|id| u64::try_from(id).map_err(|_| self.damage(ID, "it is negative")))
+            .transpose()
+    }
+
+    /// Tells an entry from a tombstone, in a page that was asked for both.
+    pub(crate) fn is_visible(&self) -> Result<bool> {
+        self.get(IS_VISIBLE)
+    }
+
+    /// The entry in this row, which must be visible.
+    pub(crate) fn entry(&self, id: u64, stream: &StreamName) -> Result<Entry<u64>> {
+        let mut new = NewEntry::new(self.payload()?);
+        new.kind = self.text(KIND)?.map(owned);
+        new.order_key = self.text(ORDER_KEY)?.map(owned);
+        new.dedup_key = self.text(DEDUP_KEY)?.map(owned);
+        let version = self.number(SCHEMA_VERSION)?;
+        new.schema_version =
+            u32::try_from(version).map_err(|_| self.damage(SCHEMA_VERSION, "it is too large"))?;
+        new.metadata = self.parsed(METADATA, map_from)?;
+        new.tags = self.parsed(TAGS, tags_from)?;
+        new.expires_at = self.time(EXPIRES_AT)?;
+        let recorded_at = Timestamp::from_micros(self.get(RECORDED_AT)?);
+        let mut entry = Entry::recorded(id, stream.clone(), recorded_at, new);
+        entry.annotations = self.parsed(ANNOTATIONS, map_from)?;
+        entry.updated_at = self.time(UPDATED_AT)?;
+        Ok(entry)
+    }
+
+    fn payload(&self) -> Result<Payload> {
+        let content_type = self
+            .text(CONTENT_TYPE)?
+            .map_or(ContentType::JSON, |stored| {
+                ContentType::from_stored(&unescaped(stored))
+            });
+        let bytes = match self.bytes(PAYLOAD)? {
+            Some(bytes) => bytes,
+            None => self
+                .bytes(PAYLOAD_BYTES)?
+                .ok_or_else(|| self.damage(PAYLOAD, "it is missing"))?,
+        };
+        Ok(Payload::new(bytes.to_vec(), content_type))
+    }
+
+    fn parsed<T: Default>(
+        &self,
+        column: usize,
+        parse: impl Fn(&str) -> Result<T, BoxDynError>,
+    ) -> Result<T> {
+        match self.text(column)? {
+            Some(stored) => parse(stored).map_err(|error| self.damage(column, &error.to_string())),
+            None => Ok(T::default()),
+        }
+    }
+
+    fn number(&self, column: usize) -> Result<u64> {
+        let number: i64 = self.get(column)?;
+        u64::try_from(number).map_err(|_| self.damage(column, "it is negative"))
+    }
+
+    fn time(&self, column: usize) -> Result<Option<Timestamp>> {
+        Ok(self.get::<Option<i64>>(column)?.map(Timestamp::from_micros))
+    }
+
+    fn text(&self, column: usize) -> Result<Option<&'a str>> {
+        self.get(column)
+    }
+
+    /// What the column holds, as it came over the wire: of `json` and `bytea` that is the value itself.
+    fn bytes(&self, column: usize) -> Result<Option<&'a [u8]>> {
+        let value = self.row.try_get_raw(column);
+        let value = value.map_err(|error| self.damage(column, &error.to_string()))?;
+        if value.is_null() {
+            return Ok(None);
+        }
+        let bytes = value.as_bytes();
+        bytes
+            .map(Some)
+            .map_err(|error| self.damage(column, &error.to_string()))
+    }
+
+    /// Unchecked, because the statement says what type it is.
+    fn get<T: Decode<'a, Postgres>>(&self, column: usize) -> Result<T> {
+        let value = self.row.try_get_unchecked(column);
+        value.map_err(|error| self.damage(column, &error.to_string()))
+    }
+
+    fn damage(&self, column: usize, reason: &str) -> ledger_core::Error {
+        self.place
+            .damage(format!("column {column} of an entry: {reason}"))
+    }
+}
+
+/// Reads one value of a row that the crate's own functions made.
+pub(crate) fn get<'r, T: Decode<'r, Postgres>>(
+    row: &'r PgRow,
+    column: usize,
+    place: &Place,
+) -> Result<T> {
+    let value = row.try_get_unchecked(column);
+    value.map_err(|error| place.damage(format!("column {column} of an answer: {error}")))
+}
+
+/// Reads a number that is never negative.
+pub(crate) fn unsigned(row: &PgRow, column: usize, place: &Place) -> Result<u64> {
+    let number: i64 = get(row, column, place)?;
+    u64::try_from(number)
+        .map_err(|_| place.damage(format!("column {column} of an answer is negative")))
+}
+
+/// An id or a limit as Postgres holds it. What is beyond is not in any store, and stays beyond.
+pub(crate) fn clamped(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_survives_the_trip_through_json() {
+        let map: TextMap = [
+            ("a\0".into(), "\u{1}\"\\".into()),
+            ("".into(), "\u{1}\0".into()),
+        ]
+        .into();
+        assert_eq!(map_from(&stored_map(&map).unwrap()).unwrap(), map);
+        let tags: BTreeSet<String> = ["\0".into(), "\\u0001".into()].into();
+        assert_eq!(tags_from(&stored_tags(tags.iter()).unwrap()).unwrap(), tags);
+    }
+}
