@@ -77,11 +77,15 @@ async fn work(worker: Worker) {
     worker.work(open(&url).await).await;
 }
 
+/// Opens the store, again if the chaos hits the connection that opens it.
 async fn open(url: &str) -> SharedStore<u64> {
-    PostgresStore::open(url)
-        .await
-        .expect("the store opens")
-        .into()
+    loop {
+        match PostgresStore::open(url).await {
+            Ok(store) => return store.into(),
+            Err(passing) if passing.is_retryable() => tokio::task::yield_now().await,
+            Err(error) => panic!("the store does not open: {error}"),
+        }
+    }
 }
 
 /// Kills connections of the workers one by one; after each, appends go on.
