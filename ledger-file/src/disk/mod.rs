@@ -1,0 +1,1 @@
+//! The file calls behind one small trait.

@@ -1,0 +1,1 @@
+//! From what goes wrong below to what the contract says.

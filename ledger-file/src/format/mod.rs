@@ -1,0 +1,1 @@
+//! Bytes in, values out: what lies in the files, and no file calls.

@@ -1,0 +1,1 @@
+//! How a log is opened: plain data, validated once.
