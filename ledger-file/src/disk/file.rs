@@ -1,0 +1,87 @@
+//! A real file.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::{DiskFile, Patience};
+
+/// A file of a [`Directory`](super::Directory).
+#[derive(Debug)]
+pub(super) struct RealFile(File);
+
+impl RealFile {
+    pub(super) fn new(descriptor: OwnedFd) -> Self {
+        Self(descriptor.into())
+    }
+
+    pub(super) fn into_file(self) -> File {
+        self.0
+    }
+
+    /// Sees to it that there are blocks for the first `len` bytes, and that the file is at least as long.
+    pub(super) fn allocate(&self, len: u64) -> io::Result<()> {
+        match retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), 0, len)) {
+            // Some file systems cannot promise space: then a full disk shows itself when it is written to.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.0.set_len(len.max(self.len()?)),
+            allocated => Ok(allocated?),
+        }
+    }
+}
+
+impl DiskFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64, patience: Patience) -> io::Result<usize> {
+        match patience {
+            Patience::Now => read_cached(&self.0, buf, offset),
+            Patience::Wait => self.0.read_at(buf, offset),
+        }
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.write_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        if len <= self.len()? {
+            return Ok(());
+        }
+        self.allocate(len)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+}
+
+/// Reads what the page cache holds.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let mut buffers = [io::IoSliceMut::new(buf)];
+    match preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::WouldBlock.into()),
+        read => Ok(read?),
+    }
+}
+
+/// Nobody else tells what is cached.
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
