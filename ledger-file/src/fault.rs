@@ -1,0 +1,119 @@
+//! Known mistakes, planted by the tests to prove that they would be found.
+//!
+//! Where the code must not make one of these mistakes, it asks [`is_planted`]. Outside of tests the answer is a constant
+//! `false`, and nothing is left of the question. docs/RELIABILITY.md tells which test finds which.
+
+/// A mistake that a log can make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Mistake {
+    /// An answer is given before what it rests on was synced.
+    AcknowledgedBeforeSync,
+    /// A duplicate or conflict that rests on pending entries does not wait for them.
+    DuplicateNotWaitedFor,
+    /// Readers see what is not durable yet.
+    VisibleBeforeDurable,
+    /// A sync that failed is made again, and believed.
+    SyncRetried,
+    /// A short write is taken for a whole one.
+    ShortWriteIgnored,
+    /// What a full disk took of a frame stays where it is, and the next frame goes behind it.
+    PartialWriteNotCut,
+    /// The directory is not synced when a segment is made.
+    SegmentNameNotSynced,
+    /// A new segment's header is not synced before the manifest lists it.
+    SegmentHeaderNotSynced,
+    /// A full segment is listed as synced without having been synced.
+    SealedNotSynced,
+    /// The manifest is renamed into place without having been synced.
+    ManifestNotSynced,
+    /// The directory is not synced after the manifest was renamed into place.
+    ManifestNameNotSynced,
+    /// A dead segment is removed before the manifest stops listing it.
+    RemovedBeforeManifest,
+    /// What is alive in a dead segment is not carried forward.
+    CarryForgotten,
+    /// What is carried forward is not synced before its old place goes.
+    CarryNotSynced,
+    /// The stage's slot moves on before what it held is in the segment.
+    StageSwitchedBeforeFlush,
+    /// After a cut, the stage still holds what was cut.
+    StageKeptAfterCut,
+    /// What is staged is not replayed.
+    StageNotReplayed,
+    /// Recovery serves before what it read is synced.
+    RecoveredNotSynced,
+    /// Recovery serves before its cut is synced.
+    CutNotSynced,
+    /// What lies behind the end stays there.
+    TailNotCut,
+    /// A bad frame ends the log whatever later frames claim.
+    ClaimIgnored,
+    /// A read error ends the log.
+    ReadErrorIsTheEnd,
+    /// A segment that is missing is passed over.
+    MissingSegmentPassedOver,
+    /// A segment that is shorter than it was is taken as it is.
+    ShortSegmentAccepted,
+    /// The checksum of a frame is not looked at.
+    ChecksumIgnored,
+    /// The checksum does not cover the length.
+    ChecksumWithoutLength,
+    /// The checksum does not cover where the frame lies.
+    ChecksumWithoutPosition,
+    /// The checksum does not cover the segment's generation.
+    ChecksumWithoutGeneration,
+    /// What an index answers is not checked against the log.
+    IndexTrusted,
+    /// The checksums of index files are not looked at.
+    IndexChecksumIgnored,
+    /// An index file of another generation or range is taken.
+    IndexOriginIgnored,
+    /// Dedup keys that were read again after a crash are not indexed.
+    DedupNotRebuilt,
+    /// The clock is believed when it steps back.
+    ClockTrusted,
+    /// A trim is undone by what is read again after it.
+    RemovalsNotRebuilt,
+}
+
+/// Tells whether the calling thread's test has planted `mistake`.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) const fn is_planted(_: Mistake) -> bool {
+    false
+}
+
+#[cfg(test)]
+pub(crate) use planting::{is_planted, with};
+
+#[cfg(test)]
+mod planting {
+    use std::cell::Cell;
+
+    use super::Mistake;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Mistake>> = const { Cell::new(None) };
+    }
+
+    /// Tells whether the calling thread's test has planted `mistake`.
+    pub(crate) fn is_planted(mistake: Mistake) -> bool {
+        PLANTED.get() == Some(mistake)
+    }
+
+    /// Runs `f` with `mistake` planted, in this thread only.
+    pub(crate) fn with<T>(mistake: Mistake, f: impl FnOnce() -> T) -> T {
+        let _clear = Clear;
+        PLANTED.set(Some(mistake));
+        f()
+    }
+
+    /// Takes the mistake out again, also if the test fails.
+    struct Clear;
+
+    impl Drop for Clear {
+        fn drop(&mut self) {
+            PLANTED.set(None);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The simulated disk: the traits of [`crate::disk`] over a [`State`].
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::state::Number;
+use super::{Call, Faults, State, Step, Trouble};
+use crate::disk::{
+    Access, Disk, DiskFile, Lock, LockGuard, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, Stage,
+    StagePage,
+};
+
+/// A disk in memory. Its clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SimDisk(Arc<Mutex<World>>);
+
+#[derive(Debug, Default)]
+struct World {
+    state: State,
+    journal: Vec<Step>,
+    faults: Faults,
+    is_locked: bool,
+}
+
+impl SimDisk {
+    /// A disk that holds what a crash left.
+    pub(crate) fn new(state: State) -> Self {
+        let disk = Self::default();
+        disk.world().state = state;
+        disk
+    }
+
+    /// What it holds now.
+    pub(crate) fn state(&self) -> State {
+        self.world().state.clone()
+    }
+
+    /// How many changes were made to it.
+    pub(crate) fn steps(&self) -> usize {
+        self.world().journal.len()
+    }
+
+    /// All changes that were made to it since it was made.
+    pub(crate) fn journal(&self) -> Vec<Step> {
+        self.world().journal.clone()
+    }
+
+    /// Changes what goes wrong, or looks at the calls so far.
+    pub(crate) fn faults<T>(&self, f: impl FnOnce(&mut Faults) -> T) -> T {
+        f(&mut self.world().faults)
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().expect("the simulation does not panic")
+    }
+
+    fn file(&self, number: Number) -> Arc<dyn DiskFile> {
+        Arc::new(SimFile {
+            disk: self.clone(),
+            number,
+        })
+    }
+
+    fn number(&self, name: &str) -> io::Result<Number> {
+        let found = self.world().state.find(name);
+        found.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn open_or_create(&self, name: &str) -> io::Result<Number> {
+        match self.number(name) {
+            Err(_) => {
+                self.create(name)?;
+                self.number(name)
+            }
+            found => found,
+        }
+    }
+}
+
+impl World {
+    fn apply(&mut self, step: Step) {
+        self.state.apply(&step);
+        self.journal.push(step);
+    }
+
+    /// Makes a change, unless it is to fail.
+    fn attempt(&mut self, call: Call, step: Step) -> io::Result<()> {
+        match self.faults.meet(call) {
+            Some(trouble) => Err(trouble.error()),
+            None => {
+                self.apply(step);
+                Ok(())
+            }
+        }
+    }
+
+    fn sync(&mut self, file: Number, step: Step) -> io::Result<()> {
+        match self.faults.meet(Call::Sync) {
+            Some(Trouble::Io | Trouble::Full) => {
+                self.apply(Step::SyncFailed { file });
+                Err(Trouble::Io.error())
+            }
+            // std's syncs are made again by themselves.
+            _ => {
+                self.apply(step);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.world().state.names().cloned().collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        if self.number(name).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let name_owned = name.to_owned();
+        self.world()
+            .attempt(Call::Create, Step::Create { name: name_owned })?;
+        Ok(self.file(self.number(name)?))
+    }
+
+    fn open(&self, name: &str, _: Access) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(trouble) = self.world().faults.meet(Call::Open) {
+            return Err(trouble.error());
+        }
+        Ok(self.file(self.number(name)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.number(from)?;
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.world()
+            .attempt(Call::Rename, Step::Rename { from, to })
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.number(name)?;
+        let name = name.to_owned();
+        self.world().attempt(Call::Remove, Step::Remove { name })
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.world()
+            .attempt(Call::SyncDirectory, Step::DirectorySynced)
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Lock> {
+        self.open_or_create(name)?;
+        if std::mem::replace(&mut self.world().is_locked, true) {
+            return Ok(Lock::Taken { holder: Some(1) });
+        }
+        Ok(Lock::Held(Box::new(SimGuard(self.clone()))))
+    }
+
+    fn is_locked(&self, _: &str) -> io::Result<bool> {
+        Ok(self.world().is_locked)
+    }
+
+    fn map_stage(&self, name: &str, area_bytes: usize) -> io::Result<Box<dyn Stage>> {
+        let number = self.open_or_create(name)?;
+        let mut world = self.world();
+        let len = (STAGE_PAGE_BYTES + area_bytes) as u64;
+        if world.state.file(number).len() < len {
+            world.attempt(Call::Reserve, Step::Lengthen { file: number, len })?;
+            world.sync(number, Step::AllSynced { file: number })?;
+        }
+        let file = world.state.file(number);
+        let mut area = vec![0; file.len() as usize - STAGE_PAGE_BYTES];
+        file.read(&mut area, STAGE_PAGE_BYTES as u64);
+        let disk = self.clone();
+        let file = SimFile { disk, number };
+        Ok(Box::new(SimStage { file, area }))
+    }
+}
+
+#[derive(Debug)]
+struct SimGuard(SimDisk);
+
+impl LockGuard for SimGuard {}
+
+impl Drop for SimGuard {
+    fn drop(&mut self) {
+        self.0.world().is_locked = false;
+    }
+}
+
+#[derive(Clone, Debug)]
+struct SimFile {
+    disk: SimDisk,
+    number: Number,
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.world().state.file(self.number).len())
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64, _: Patience) -> io::Result<usize> {
+        let mut world = self.disk.world();
+        let count = match world.faults.meet(Call::Read) {
+            None => buf.len(),
+            Some(Trouble::Short) => buf.len().div_ceil(2),
+            Some(trouble) => return Err(trouble.error()),
+        };
+        Ok(world
+            .state
+            .file(self.number)
+            .read(&mut buf[..count], offset))
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let mut world = self.disk.world();
+        let count = match world.faults.meet(Call::Write) {
+            None => bytes.len(),
+            Some(Trouble::Short) => bytes.len() / 2,
+            Some(trouble) => return Err(trouble.error()),
+        };
+        world.apply(Step::Write {
+            file: self.number,
+            offset,
+            bytes: bytes[..count].into(),
+        });
+        Ok(count)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let file = self.number;
+        self.disk.world().sync(file, Step::DataSynced { file })
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        let file = self.number;
+        self.disk.world().sync(file, Step::AllSynced { file })
+    }
+
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        let file = self.number;
+        let step = Step::Lengthen { file, len };
+        self.disk.world().attempt(Call::Reserve, step)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        let file = self.number;
+        let step = Step::Truncate { file, len };
+        self.disk.world().attempt(Call::Truncate, step)
+    }
+}
+
+/// A mapped file has no calls that could fail; but every write to it is a moment at which the process may end.
+#[derive(Debug)]
+struct SimStage {
+    file: SimFile,
+    area: Vec<u8>,
+}
+
+impl SimFile {
+    fn write_mapped(&self, offset: usize, bytes: &[u8]) {
+        self.disk.world().apply(Step::Write {
+            file: self.number,
+            offset: offset as u64,
+            bytes: bytes.into(),
+        });
+    }
+}
+
+impl Stage for SimStage {
+    fn area(&self) -> &[u8] {
+        &self.area
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.area[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.file.write_mapped(STAGE_PAGE_BYTES + offset, bytes);
+    }
+
+    fn page(&self) -> Arc<dyn StagePage> {
+        Arc::new(self.file.clone())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+impl StagePage for SimFile {
+    fn load(&self, index: usize) -> u64 {
+        assert!(index < STAGE_PAGE_WORDS, "the word is in the page");
+        let mut bytes = [0; size_of::<u64>()];
+        let offset = (index * size_of::<u64>()) as u64;
+        let world = self.disk.world();
+        world.state.file(self.number).read(&mut bytes, offset);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn store(&self, index: usize, value: u64) {
+        assert!(index < STAGE_PAGE_WORDS, "the word is in the page");
+        self.write_mapped(index * size_of::<u64>(), &value.to_le_bytes());
+    }
+}
