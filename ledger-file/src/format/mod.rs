@@ -1,1 +1,46 @@
-//! Bytes in, values out: what lies in the files, and no file calls.
+//! Bytes in, values out: what lies in the files of a log, and no file calls.
+//!
+//! What always holds here: a decoder takes any bytes whatever and answers a value or an error. It never panics, and
+//! never allocates by a length that it has not held against the bytes that are there. All numbers of fixed width are
+//! little-endian. `docs/FORMAT.md` describes every byte; change both in one commit.
+//!
+//! A segment file begins with a [`SegmentHeader`]; behind it lie frames, one for each commit, written by
+//! [`FrameWriter`] and read by [`read_frame`]. A frame holds [`Record`]s, most of them an [`Append`] of entries.
+
+mod append;
+mod checksum;
+mod entry;
+mod frame;
+mod frame_writer;
+mod header;
+mod input;
+mod lists;
+mod manifest;
+mod name;
+mod new_record;
+mod payload;
+mod position;
+mod record;
+mod search;
+mod segment;
+mod stage;
+mod varint;
+
+pub(crate) use append::{Append, AppendHead, Entries};
+pub(crate) use entry::{EntryRef, Fields};
+pub(crate) use frame::{FRAME_HEADER_BYTES, Found, Frame, read_frame};
+pub(crate) use frame_writer::{
+    APPEND_OVERHEAD_BYTES_MAX, AppendWriter, FRAME_OVERHEAD_BYTES_MAX, FrameWriter,
+};
+pub(crate) use header::{FORMAT, HeaderError, LogId};
+pub(crate) use input::{Input, Malformed};
+pub(crate) use lists::{Ids, Pairs, Tags};
+pub(crate) use manifest::{Layer, Manifest, SegmentMeta};
+pub(crate) use name::FileName;
+pub use new_record::NewRecord;
+pub(crate) use payload::Compressed;
+pub(crate) use position::{Position, StreamNumber};
+pub(crate) use record::{CheckpointRecord, Mark, Record};
+pub(crate) use search::newest_claim;
+pub(crate) use segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+pub(crate) use stage::{MANIFEST_WORD, SLOT_WORDS, Slot, StageHeader, VISIBLE_WORD, tell, told};

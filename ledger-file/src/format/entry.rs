@@ -1,0 +1,261 @@
+//! An entry as it lies in a frame.
+//!
+//! `flags u8, payload length, [fields length, fields], payload`. A plain entry has no fields, and so costs two or three
+//! bytes beside its payload. Bits of the flags say which fields there are; a second byte of flags holds the rare ones.
+
+use std::borrow::Cow;
+
+use ledger_core::{Bytes, ContentType, Entry, NewEntry, Payload, StreamName, Timestamp};
+
+use super::input::{Input, Malformed};
+use super::lists::{Pairs, Tags};
+use super::payload::decompress;
+
+/// The bits of an entry's flags.
+pub(super) mod flag {
+    pub(crate) const KIND: u8 = 1 << 0;
+    pub(crate) const ORDER_KEY: u8 = 1 << 1;
+    pub(crate) const DEDUP_KEY: u8 = 1 << 2;
+    pub(crate) const METADATA: u8 = 1 << 3;
+    pub(crate) const TAGS: u8 = 1 << 4;
+    pub(crate) const EXPIRES_AT: u8 = 1 << 5;
+    /// The fields begin with a byte of [`more`] flags.
+    pub(crate) const MORE: u8 = 1 << 6;
+    /// The payload is JSON. It needs no field.
+    pub(crate) const JSON: u8 = 1 << 7;
+    /// Those with a field.
+    pub(crate) const FIELDS: u8 = !JSON;
+}
+
+/// The bits of the second byte of flags.
+pub(super) mod more {
+    /// The schema version is not 1.
+    pub(crate) const SCHEMA_VERSION: u8 = 1 << 0;
+    /// The payload is neither JSON nor octets.
+    pub(crate) const CONTENT_TYPE: u8 = 1 << 1;
+    /// The payload is an LZ4 block.
+    pub(crate) const COMPRESSED: u8 = 1 << 2;
+    /// The entry was purged: nothing is left of it but the length of its payload.
+    pub(crate) const TOMBSTONE: u8 = 1 << 3;
+    pub(crate) const ALL: u8 = SCHEMA_VERSION | CONTENT_TYPE | COMPRESSED | TOMBSTONE;
+}
+
+/// The two content types that take a bit instead of their name.
+pub(super) const JSON: &str = "application/json";
+pub(super) const OCTETS: &str = "application/octet-stream";
+
+type Result<T> = std::result::Result<T, Malformed>;
+
+/// An entry in the bytes of its frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryRef<'a> {
+    raw: &'a [u8],
+    fields: &'a [u8],
+    stored: &'a [u8],
+}
+
+/// What an entry has beside its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fields<'a> {
+    pub(crate) kind: Option<&'a str>,
+    pub(crate) order_key: Option<&'a str>,
+    pub(crate) dedup_key: Option<&'a str>,
+    pub(crate) schema_version: u32,
+    pub(crate) content_type: &'a str,
+    pub(crate) metadata: Pairs<'a>,
+    pub(crate) tags: Tags<'a>,
+    pub(crate) expires_at: Option<Timestamp>,
+    /// Whether it was purged, and compaction has taken everything else away.
+    pub(crate) is_tombstone: bool,
+    /// Whether the payload is stored as an LZ4 block.
+    pub(crate) is_compressed: bool,
+    /// The bytes of the payload as it was appended.
+    pub(crate) payload_bytes: u64,
+}
+
+impl<'a> EntryRef<'a> {
+    /// Reads the entry at the front of `bytes`. Its fields are looked at by [`fields`](Self::fields).
+    ///
+    /// # Errors
+    /// The bytes end within it.
+    #[inline]
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let mut input = Input::new(bytes);
+        let flags = input.u8()?;
+        let stored_bytes = input.varint()?;
+        let fields = if flags & flag::FIELDS == 0 {
+            &[]
+        } else {
+            input.prefixed()?
+        };
+        let stored = input.bytes(stored_bytes)?;
+        let raw = &bytes[..bytes.len() - input.len()];
+        Ok(Self {
+            raw,
+            fields,
+            stored,
+        })
+    }
+
+    /// All of the entry's bytes. For copying it as it is.
+    pub(crate) fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    fn flags(&self) -> u8 {
+        self.raw[0]
+    }
+
+    /// Whether it has nothing but a payload, of JSON or octets.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.flags() & flag::FIELDS == 0
+    }
+
+    /// What it has beside its payload.
+    ///
+    /// # Errors
+    /// The fields are not those that its flags tell of, or of a newer format.
+    #[inline]
+    pub(crate) fn fields(&self) -> Result<Fields<'a>> {
+        let mut fields = Fields {
+            content_type: known_content_type(self.flags()),
+            payload_bytes: self.stored.len() as u64,
+            ..Fields::NONE
+        };
+        if !self.is_plain() {
+            fields.read(self.flags(), Input::new(self.fields))?;
+        }
+        if fields.is_tombstone && (!self.stored.is_empty() || self.flags() != flag::MORE) {
+            return Err(Malformed("a tombstone holds something"));
+        }
+        Ok(fields)
+    }
+
+    /// The payload as it was appended; empty if it was purged.
+    ///
+    /// # Errors
+    /// It is compressed, and damaged.
+    pub(crate) fn payload(&self) -> Result<Cow<'a, [u8]>> {
+        if self.is_plain() {
+            return Ok(Cow::Borrowed(self.stored));
+        }
+        self.payload_with(&self.fields()?)
+    }
+
+    /// The payload, by fields that were read already.
+    fn payload_with(&self, fields: &Fields<'a>) -> Result<Cow<'a, [u8]>> {
+        if fields.is_compressed {
+            return Ok(Cow::Owned(decompress(self.stored, fields.payload_bytes)?));
+        }
+        Ok(Cow::Borrowed(self.stored))
+    }
+
+    /// The bytes of the payload as it was appended, also if it was purged since.
+    ///
+    /// # Errors
+    /// Those of [`fields`](Self::fields).
+    #[inline]
+    pub(crate) fn payload_bytes(&self) -> Result<u64> {
+        if self.is_plain() {
+            return Ok(self.stored.len() as u64);
+        }
+        Ok(self.fields()?.payload_bytes)
+    }
+
+    /// The entry that readers get, before marks.
+    ///
+    /// # Errors
+    /// Something about it is malformed.
+    pub(crate) fn to_entry(
+        &self,
+        stream: &StreamName,
+        id: u64,
+        recorded_at: Timestamp,
+    ) -> Result<Entry<u64>> {
+        let fields = self.fields()?;
+        let bytes = match self.payload_with(&fields)? {
+            Cow::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        };
+        let content_type = ContentType::from_stored(fields.content_type);
+        let mut new = NewEntry::new(Payload::new(bytes, content_type));
+        new.kind = fields.kind.map(str::to_owned);
+        new.order_key = fields.order_key.map(str::to_owned);
+        new.dedup_key = fields.dedup_key.map(str::to_owned);
+        new.schema_version = fields.schema_version;
+        new.metadata = fields.metadata.to_map()?;
+        new.tags = fields.tags.to_set()?;
+        new.expires_at = fields.expires_at;
+        Ok(Entry::recorded(id, stream.clone(), recorded_at, new))
+    }
+}
+
+impl<'a> Fields<'a> {
+    const NONE: Self = Self {
+        kind: None,
+        order_key: None,
+        dedup_key: None,
+        schema_version: 1,
+        content_type: OCTETS,
+        metadata: Pairs(&[]),
+        tags: Tags(&[]),
+        expires_at: None,
+        is_tombstone: false,
+        is_compressed: false,
+        payload_bytes: 0,
+    };
+
+    fn read(&mut self, flags: u8, mut input: Input<'a>) -> Result<()> {
+        let has = |bit| flags & bit != 0;
+        if has(flag::MORE) {
+            self.read_more(&mut input)?;
+        }
+        if has(flag::KIND) {
+            self.kind = Some(input.text()?);
+        }
+        if has(flag::ORDER_KEY) {
+            self.order_key = Some(input.text()?);
+        }
+        if has(flag::DEDUP_KEY) {
+            self.dedup_key = Some(input.text()?);
+        }
+        if has(flag::EXPIRES_AT) {
+            self.expires_at = Some(Timestamp::from_micros(input.signed()?));
+        }
+        if has(flag::TAGS) {
+            self.tags = Tags(input.prefixed()?);
+        }
+        if has(flag::METADATA) {
+            self.metadata = Pairs(input.prefixed()?);
+        }
+        input.end()
+    }
+
+    fn read_more(&mut self, input: &mut Input<'a>) -> Result<()> {
+        let more = input.u8()?;
+        if more & !more::ALL != 0 {
+            return Err(Malformed("an entry has a field of a newer format"));
+        }
+        if more & more::SCHEMA_VERSION != 0 {
+            self.schema_version = input.varint()?.try_into()?;
+        }
+        if more & more::CONTENT_TYPE != 0 {
+            self.content_type = input.text()?;
+        }
+        self.is_compressed = more & more::COMPRESSED != 0;
+        self.is_tombstone = more & more::TOMBSTONE != 0;
+        if self.is_compressed || self.is_tombstone {
+            self.payload_bytes = input.varint()?;
+        }
+        Ok(())
+    }
+}
+
+fn known_content_type(flags: u8) -> &'static str {
+    if flags & flag::JSON != 0 {
+        JSON
+    } else {
+        OCTETS
+    }
+}

@@ -1,0 +1,236 @@
+//! The manifest: which files are the log.
+
+use super::checksum::crc;
+use super::header::{FORMAT, HeaderError, LogId, check};
+use super::input::{Input, Malformed};
+
+const MAGIC: &[u8; 8] = b"LEDGERMF";
+const CHECKSUM_BYTES: usize = 4;
+const SYNCED: u8 = 1 << 0;
+const SEALED: u8 = 1 << 1;
+
+/// Which files are the log, in the order of their segments. A file that it does not name is none of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    /// The log it is of.
+    pub(crate) log_id: LogId,
+    /// The seed of the hashes in the indexes.
+    pub(crate) seed: u64,
+    /// Counts the manifests of the log, from 1.
+    pub(crate) version: u64,
+    /// By ascending number.
+    pub(crate) segments: Vec<SegmentMeta>,
+}
+
+/// A segment of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentMeta {
+    /// Its number.
+    pub(crate) segment: u32,
+    /// The generation of its file.
+    pub(crate) generation: u64,
+    /// Where its last frame ends; none as long as it may grow.
+    pub(crate) sealed_bytes: Option<u32>,
+    /// Whether everything in it survives the loss of power.
+    pub(crate) synced: bool,
+    /// Its index files, by ascending range.
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// An index file: of the frames of its segment from one offset up to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layer {
+    /// Where the first of them begins.
+    pub(crate) from: u32,
+    /// Where the last of them ends.
+    pub(crate) to: u32,
+}
+
+impl Manifest {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut buf = Vec::with_capacity(48 + 40 * self.segments.len());
+        buf.extend(MAGIC);
+        buf.extend(FORMAT.to_le_bytes());
+        buf.extend(self.log_id);
+        buf.extend(self.seed.to_le_bytes());
+        buf.extend(self.version.to_le_bytes());
+        buf.extend((self.segments.len() as u32).to_le_bytes());
+        for segment in &self.segments {
+            segment.put(&mut buf);
+        }
+        buf.extend(crc(0, &buf).to_le_bytes());
+        buf
+    }
+
+    /// # Errors
+    /// The bytes are those of no manifest, of a newer format, or damaged.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+        check(
+            MAGIC,
+            Input::new(bytes).array()?,
+            Input::new(bytes.get(8..).unwrap_or(&[])).u32()?,
+        )?;
+        let mut input = Input::new(checked(bytes)?);
+        input.bytes(12)?;
+        let manifest = Self {
+            log_id: input.array()?,
+            seed: input.u64()?,
+            version: input.u64()?,
+            segments: (0..input.u32()?)
+                .map(|_| SegmentMeta::read(&mut input))
+                .collect::<Result<_, _>>()?,
+        };
+        input.end()?;
+        manifest.ascending()
+    }
+
+    fn ascending(self) -> Result<Self, HeaderError> {
+        if self.segments.is_sorted_by(|a, b| a.segment < b.segment) {
+            return Ok(self);
+        }
+        Err(Malformed("the segments of the manifest do not ascend").into())
+    }
+}
+
+/// What stands before the checksum, if that is right.
+fn checked(bytes: &[u8]) -> Result<&[u8], Malformed> {
+    let (content, found) = bytes
+        .split_last_chunk::<CHECKSUM_BYTES>()
+        .ok_or(Malformed("the manifest is cut off"))?;
+    if crc(0, content) != u32::from_le_bytes(*found) {
+        return Err(Malformed("the manifest has another checksum"));
+    }
+    Ok(content)
+}
+
+impl SegmentMeta {
+    fn put(&self, buf: &mut Vec<u8>) {
+        let synced = if self.synced { SYNCED } else { 0 };
+        let sealed = if self.sealed_bytes.is_some() {
+            SEALED
+        } else {
+            0
+        };
+        buf.extend(self.segment.to_le_bytes());
+        buf.extend(self.generation.to_le_bytes());
+        buf.push(synced | sealed);
+        buf.extend(self.sealed_bytes.unwrap_or(0).to_le_bytes());
+        buf.extend((self.layers.len() as u32).to_le_bytes());
+        for layer in &self.layers {
+            buf.extend(layer.from.to_le_bytes());
+            buf.extend(layer.to.to_le_bytes());
+        }
+    }
+
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        let (segment, generation, flags) = (input.u32()?, input.u64()?, input.u8()?);
+        let sealed_bytes = input.u32()?;
+        if flags & !(SYNCED | SEALED) != 0 {
+            return Err(Malformed(
+                "a segment of the manifest has a flag of a newer format",
+            ));
+        }
+        Ok(Self {
+            segment,
+            generation,
+            sealed_bytes: (flags & SEALED != 0).then_some(sealed_bytes),
+            synced: flags & SYNCED != 0,
+            layers: (0..input.u32()?)
+                .map(|_| Layer::read(input))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Layer {
+    fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
+        let layer = Self {
+            from: input.u32()?,
+            to: input.u32()?,
+        };
+        if layer.from > layer.to {
+            return Err(Malformed("an index of the manifest ends before it begins"));
+        }
+        Ok(layer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn layers()(a: u32, b: u32) -> Layer {
+            Layer { from: a.min(b), to: a.max(b) }
+        }
+    }
+
+    prop_compose! {
+        fn metas()(
+            generation: u64, sealed_bytes: Option<u32>, synced: bool, layers in vec(layers(), 0..3),
+        ) -> SegmentMeta {
+            SegmentMeta { segment: 0, generation, sealed_bytes, synced, layers }
+        }
+    }
+
+    prop_compose! {
+        fn manifests()(log_id: LogId, seed: u64, version: u64, mut segments in vec(metas(), 0..5)) -> Manifest {
+            for (segment, number) in segments.iter_mut().zip(1..) {
+                segment.segment = number;
+            }
+            Manifest { log_id, seed, version, segments }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_manifest_comes_back(manifest in manifests()) {
+            prop_assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+        }
+
+        #[test]
+        fn a_flipped_bit_is_found(manifest in manifests(), bit: usize) {
+            let mut bytes = manifest.encode();
+            let bit = bit % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(Manifest::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_manifest_cut_short_or_with_something_behind_is_refused(manifest in manifests(), len: usize, byte: u8) {
+            let mut bytes = manifest.encode();
+            prop_assert!(Manifest::decode(&bytes[..len % bytes.len()]).is_err());
+            bytes.push(byte);
+            prop_assert!(Manifest::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn content_that_passes_the_checksum_may_still_be_anything(content: Vec<u8>) {
+            let mut bytes = [MAGIC.as_slice(), &FORMAT.to_le_bytes(), &content].concat();
+            bytes.extend(crc(0, &bytes).to_le_bytes());
+            if let Ok(manifest) = Manifest::decode(&bytes) {
+                prop_assert_eq!(manifest.encode(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_that_no_bytes_back_is_refused_before_space_is_made() {
+        let manifest = Manifest {
+            log_id: [0; 16],
+            seed: 0,
+            version: 1,
+            segments: Vec::new(),
+        };
+        let mut bytes = manifest.encode();
+        bytes.truncate(bytes.len() - 8);
+        bytes.extend(u32::MAX.to_le_bytes());
+        bytes.extend(crc(0, &bytes).to_le_bytes());
+        assert!(matches!(
+            Manifest::decode(&bytes),
+            Err(HeaderError::Damaged(_))
+        ));
+    }
+}

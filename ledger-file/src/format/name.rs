@@ -1,0 +1,143 @@
+//! The names of a log's files, built and parsed.
+//!
+//! Never a stream's name: those are any text.
+
+use std::fmt;
+
+/// A file of a log's directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FileName {
+    /// Held locked by the one process that writes.
+    Lock,
+    /// Which files are the log.
+    Manifest,
+    /// A manifest that is being written.
+    ManifestNew,
+    /// Frames on their way to their segment.
+    Stage,
+    /// Frames.
+    Segment { segment: u32, generation: u64 },
+    /// An index of the frames of a segment from an offset on.
+    Index {
+        segment: u32,
+        generation: u64,
+        from: u32,
+    },
+    /// What a repair cut off a segment at an offset.
+    Cut {
+        segment: u32,
+        generation: u64,
+        from: u32,
+    },
+}
+
+impl FileName {
+    /// Parses a name; none if no file of a log has it.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let parsed = match name {
+            "LOCK" => Self::Lock,
+            "MANIFEST" => Self::Manifest,
+            "MANIFEST.new" => Self::ManifestNew,
+            "STAGE" => Self::Stage,
+            _ => Self::parse_numbered(name)?,
+        };
+        // Numbers have other forms than the one that is written.
+        (parsed.to_string() == name).then_some(parsed)
+    }
+
+    fn parse_numbered(name: &str) -> Option<Self> {
+        let (numbers, extension) = name.split_once('.')?;
+        let mut numbers = numbers.split('-');
+        let segment = u32::from_str_radix(numbers.next()?, 16).ok()?;
+        let generation = u64::from_str_radix(numbers.next()?, 16).ok()?;
+        let from = numbers.next().map(|from| u32::from_str_radix(from, 16));
+        match (extension, from) {
+            ("segment", None) => Some(Self::Segment {
+                segment,
+                generation,
+            }),
+            ("index", Some(Ok(from))) => Some(Self::Index {
+                segment,
+                generation,
+                from,
+            }),
+            ("cut", Some(Ok(from))) => Some(Self::Cut {
+                segment,
+                generation,
+                from,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock => f.write_str("LOCK"),
+            Self::Manifest => f.write_str("MANIFEST"),
+            Self::ManifestNew => f.write_str("MANIFEST.new"),
+            Self::Stage => f.write_str("STAGE"),
+            Self::Segment {
+                segment,
+                generation,
+            } => write!(f, "{segment:08x}-{generation:016x}.segment"),
+            Self::Index {
+                segment,
+                generation,
+                from,
+            } => write!(f, "{segment:08x}-{generation:016x}-{from:08x}.index"),
+            Self::Cut {
+                segment,
+                generation,
+                from,
+            } => write!(f, "{segment:08x}-{generation:016x}-{from:08x}.cut"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_name_comes_back(segment: u32, generation: u64, from: u32) {
+            for name in [
+                FileName::Lock,
+                FileName::Manifest,
+                FileName::ManifestNew,
+                FileName::Stage,
+                FileName::Segment { segment, generation },
+                FileName::Index { segment, generation, from },
+                FileName::Cut { segment, generation, from },
+            ] {
+                prop_assert_eq!(FileName::parse(&name.to_string()), Some(name));
+            }
+        }
+
+        #[test]
+        fn any_text_is_a_name_in_its_only_form_or_none(text in "[0-9a-fA-F+-]{0,30}\\.?[a-z.]{0,8}") {
+            if let Some(name) = FileName::parse(&text) {
+                prop_assert_eq!(name.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn other_forms_of_a_name_are_other_files() {
+        assert!(FileName::parse("00000001-0000000000000002.segment").is_some());
+        assert_eq!(FileName::parse("0000000A-0000000000000002.segment"), None);
+        assert_eq!(FileName::parse("1-2.segment"), None);
+        assert_eq!(FileName::parse("+0000001-0000000000000002.segment"), None);
+        assert_eq!(
+            FileName::parse("00000001-0000000000000002-00000003.segment"),
+            None
+        );
+        assert_eq!(
+            FileName::parse("00000001-0000000000000002-00000003-00000004.index"),
+            None
+        );
+    }
+}

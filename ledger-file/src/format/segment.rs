@@ -1,0 +1,117 @@
+//! The first 64 bytes of a segment file.
+
+use ledger_core::Timestamp;
+
+use super::checksum::crc;
+use super::header::{FORMAT, HeaderError, LogId, check};
+use super::input::{Input, Malformed};
+use super::position::Position;
+
+/// Where the first frame of a segment begins.
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
+
+const MAGIC: &[u8; 8] = b"LEDGERSG";
+const CHECKSUM_OFFSET: usize = SEGMENT_HEADER_BYTES - 4;
+
+/// What a segment is, and what its frames are told apart from those of others by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    /// The log it belongs to.
+    pub(crate) log_id: LogId,
+    /// Its number, from 1; never used again in this log.
+    pub(crate) segment: u32,
+    /// Random, new for each file: frames left over from what the blocks held before do not pass.
+    pub(crate) generation: u64,
+    /// What the times of its frames count from.
+    pub(crate) created_at: Timestamp,
+}
+
+impl SegmentHeader {
+    /// The place at `offset` of this segment.
+    pub(crate) fn at(&self, offset: u32) -> Position {
+        Position::new(self.segment, offset)
+    }
+
+    pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut bytes = Vec::with_capacity(SEGMENT_HEADER_BYTES);
+        bytes.extend(MAGIC);
+        bytes.extend(FORMAT.to_le_bytes());
+        bytes.extend(self.log_id);
+        bytes.extend(self.segment.to_le_bytes());
+        bytes.extend(self.generation.to_le_bytes());
+        bytes.extend(self.created_at.as_micros().to_le_bytes());
+        bytes.resize(CHECKSUM_OFFSET, 0);
+        bytes.extend(crc(0, &bytes).to_le_bytes());
+        bytes.try_into().expect("the header has its size")
+    }
+
+    /// # Errors
+    /// The bytes are those of no segment, of a newer format, or damaged.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let mut input = Input::new(bytes);
+        check(MAGIC, input.array()?, input.u32()?)?;
+        let header = Self {
+            log_id: input.array()?,
+            segment: input.u32()?,
+            generation: input.u64()?,
+            created_at: Timestamp::from_micros(input.u64()?.cast_signed()),
+        };
+        if bytes.get(..SEGMENT_HEADER_BYTES) != Some(&header.encode()) {
+            return Err(Malformed("the header of the segment is damaged").into());
+        }
+        Ok(header)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        pub(in super::super) fn segments()(
+            log_id: LogId, segment in 1..=u32::MAX, generation: u64, created_at: i64,
+        ) -> SegmentHeader {
+            SegmentHeader { log_id, segment, generation, created_at: Timestamp::from_micros(created_at) }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_header_comes_back(header in segments(), behind: Vec<u8>) {
+            let mut bytes = header.encode().to_vec();
+            bytes.extend(behind);
+            prop_assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+        }
+
+        #[test]
+        fn any_bytes_are_a_header_or_an_error(bytes: Vec<u8>) {
+            prop_assert!(SegmentHeader::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_flipped_bit_is_found(header in segments(), bit in 0..SEGMENT_HEADER_BYTES * 8) {
+            let mut bytes = header.encode();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(SegmentHeader::decode(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_told_by_its_number() {
+        let header = SegmentHeader {
+            log_id: [7; 16],
+            segment: 1,
+            generation: 2,
+            created_at: Timestamp::from_micros(3),
+        };
+        let mut bytes = header.encode();
+        bytes[8] = 2;
+        assert_eq!(
+            SegmentHeader::decode(&bytes),
+            Err(HeaderError::TooNew { found: 2 })
+        );
+        bytes[0] = b'X';
+        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderError::NotOurs));
+    }
+}
