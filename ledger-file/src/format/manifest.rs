@@ -18,6 +18,8 @@ pub(crate) struct Manifest {
     pub(crate) seed: u64,
     /// Counts the manifests of the log, from 1.
     pub(crate) version: u64,
+    /// The highest number that was given to a stream when it was written.
+    pub(crate) streams: u64,
     /// By ascending number.
     pub(crate) segments: Vec<SegmentMeta>,
 }
@@ -54,6 +56,7 @@ impl Manifest {
         buf.extend(self.log_id);
         buf.extend(self.seed.to_le_bytes());
         buf.extend(self.version.to_le_bytes());
+        buf.extend(self.streams.to_le_bytes());
         buf.extend((self.segments.len() as u32).to_le_bytes());
         for segment in &self.segments {
             segment.put(&mut buf);
@@ -76,6 +79,7 @@ impl Manifest {
             log_id: input.array()?,
             seed: input.u64()?,
             version: input.u64()?,
+            streams: input.u64()?,
             segments: (0..input.u32()?)
                 .map(|_| SegmentMeta::read(&mut input))
                 .collect::<Result<_, _>>()?,
@@ -176,11 +180,11 @@ mod tests {
     }
 
     prop_compose! {
-        fn manifests()(log_id: LogId, seed: u64, version: u64, mut segments in vec(metas(), 0..5)) -> Manifest {
+        fn manifests()(log_id: LogId, seed: u64, version: u64, streams: u64, mut segments in vec(metas(), 0..5)) -> Manifest {
             for (segment, number) in segments.iter_mut().zip(1..) {
                 segment.segment = number;
             }
-            Manifest { log_id, seed, version, segments }
+            Manifest { log_id, seed, version, streams, segments }
         }
     }
 
@@ -222,6 +226,7 @@ mod tests {
             log_id: [0; 16],
             seed: 0,
             version: 1,
+            streams: 0,
             segments: Vec::new(),
         };
         let mut bytes = manifest.encode();

@@ -44,3 +44,6 @@ pub(crate) use record::{CheckpointRecord, Mark, Record};
 pub(crate) use search::newest_claim;
 pub(crate) use segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 pub(crate) use stage::{MANIFEST_WORD, SLOT_WORDS, Slot, StageHeader, VISIBLE_WORD, tell, told};
+
+#[cfg(test)]
+mod tests;

@@ -134,13 +134,13 @@ mod tests {
         #[test]
         fn a_flipped_bit_is_found(log_id: LogId, area_bytes: u64, base: u64, sequence: u64, word: usize, bit in 0..64) {
             let mut header = StageHeader { log_id, area_bytes }.words();
-            header[word % 6] ^= 1 << bit;
+            header[word % 6] ^= 1u64 << bit;
             prop_assert!(StageHeader::decode(header).is_err());
             let mut slot = Slot { base: Position::from_u64(base), sequence }.words(&log_id);
-            slot[word % 3] ^= 1 << bit;
+            slot[word % 3] ^= 1u64 << bit;
             prop_assert_eq!(Slot::decode(slot, &log_id), None);
             let mut pair = tell(base);
-            pair[word % 2] ^= 1 << bit;
+            pair[word % 2] ^= 1u64 << bit;
             prop_assert_eq!(told(pair), None);
         }
 

@@ -1,0 +1,594 @@
+//! Frames as a whole: written, read, damaged, moved, and searched for.
+
+use std::collections::BTreeSet;
+
+use ledger_core::{NewEntry, TextMap, Timestamp};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::*;
+
+use super::new_record::tests::entries;
+use super::segment::tests::segments;
+use super::*;
+
+/// A commit in plain values: what is written, and what must be read.
+#[derive(Clone, Debug)]
+struct Commit {
+    recorded_at: Timestamp,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    One(AppendHead, NewEntry),
+    Many(AppendHead, Vec<NewEntry>),
+    Tombstones(AppendHead, Vec<u64>),
+    Rare(Rare),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Rare {
+    Name(u64, String),
+    Rename(u64, String, String),
+    Removals(u64, u64, u64),
+    Purge(u64, Vec<u64>),
+    Mark(u64, u64, i64, BTreeSet<String>, TextMap),
+    Checkpoint(u64, String, u64, Option<Vec<u8>>),
+    State(u64, u64, u64, i64),
+    Seal,
+}
+
+prop_compose! {
+    fn heads()(
+        stream: u64, first_id in 1..u64::MAX / 2, bytes_before: u64, recorded_at: i64, has_removals: bool,
+    ) -> AppendHead {
+        let recorded_at = Timestamp::from_micros(recorded_at);
+        AppendHead { stream: StreamNumber(stream), first_id, bytes_before, recorded_at, has_removals }
+    }
+}
+
+fn rares() -> impl Strategy<Value = Rare> {
+    let text = any::<String>;
+    prop_oneof![
+        (any::<u64>(), text()).prop_map(|(a, b)| Rare::Name(a, b)),
+        (any::<u64>(), text(), text()).prop_map(|(a, b, c)| Rare::Rename(a, b, c)),
+        any::<(u64, u64, u64)>().prop_map(|(a, b, c)| Rare::Removals(a, b, c)),
+        (any::<u64>(), btree_set(1..=u64::MAX, 0..9))
+            .prop_map(|(a, b)| Rare::Purge(a, b.into_iter().collect())),
+        (
+            any::<(u64, u64, i64)>(),
+            btree_set(text(), 0..4),
+            btree_map(text(), text(), 0..4)
+        )
+            .prop_map(|((a, b, c), d, e)| Rare::Mark(a, b, c, d, e)),
+        (any::<u64>(), text(), any::<u64>(), any::<Option<Vec<u8>>>())
+            .prop_map(|(a, b, c, d)| Rare::Checkpoint(a, b, c, d)),
+        any::<(u64, u64, u64, i64)>().prop_map(|(a, b, c, d)| Rare::State(a, b, c, d)),
+        Just(Rare::Seal),
+    ]
+}
+
+fn parts() -> impl Strategy<Value = Part> {
+    prop_oneof![
+        (heads(), entries()).prop_map(|(head, entry)| Part::One(head, entry)),
+        (heads(), vec(entries(), 1..5)).prop_map(|(head, entries)| Part::Many(head, entries)),
+        (heads(), vec(any::<u64>(), 1..3)).prop_map(|(head, bytes)| Part::Tombstones(head, bytes)),
+        rares().prop_map(Part::Rare),
+    ]
+}
+
+prop_compose! {
+    fn commits()(recorded_at: i64, parts in vec(parts(), 0..5)) -> Commit {
+        Commit { recorded_at: Timestamp::from_micros(recorded_at), parts }
+    }
+}
+
+impl Commit {
+    /// Appends the frame to `buf`, and tells the offset of each record or of its first entry.
+    fn write(
+        &self,
+        buf: &mut Vec<u8>,
+        segment: &SegmentHeader,
+        offset: u32,
+        durable: Option<Position>,
+    ) -> Vec<u32> {
+        let mut frame = FrameWriter::begin(buf, segment, offset, self.recorded_at, durable);
+        let offsets = self
+            .parts
+            .iter()
+            .map(|part| part.write(&mut frame))
+            .collect();
+        frame.finish();
+        offsets
+    }
+
+    fn frame(&self, segment: &SegmentHeader, offset: u32) -> Vec<u8> {
+        let mut buf = Vec::new();
+        self.write(&mut buf, segment, offset, None);
+        buf
+    }
+}
+
+impl Part {
+    fn write(&self, frame: &mut FrameWriter<'_>) -> u32 {
+        match self {
+            Self::One(head, entry) => frame.append_one(head, &entry.into()),
+            Self::Many(head, entries) => {
+                let mut append = frame.append_many(head);
+                let offsets: Vec<u32> = entries
+                    .iter()
+                    .map(|entry| append.push(&entry.into()))
+                    .collect();
+                assert_eq!(append.finish() as usize, entries.len());
+                offsets[0]
+            }
+            Self::Tombstones(head, bytes) => {
+                let mut append = frame.append_many(head);
+                let offsets: Vec<u32> =
+                    bytes.iter().map(|bytes| append.tombstone(*bytes)).collect();
+                append.finish();
+                offsets[0]
+            }
+            Self::Rare(rare) => rare.write(frame),
+        }
+    }
+
+    fn check(&self, offset: u32, found: u32, record: &Record<'_>) {
+        match self {
+            Self::One(head, entry) => {
+                check_append(head, std::slice::from_ref(entry), offset, record)
+            }
+            Self::Many(head, entries) => check_append(head, entries, offset, record),
+            Self::Tombstones(head, bytes) => check_tombstones(head, bytes, record),
+            Self::Rare(rare) => {
+                assert_eq!(offset, found);
+                assert_eq!(*rare, Rare::read(record));
+            }
+        }
+    }
+}
+
+fn appended<'a>(record: &Record<'a>) -> Append<'a> {
+    match record {
+        Record::Append(append) => *append,
+        other => panic!("{other:?} is no append"),
+    }
+}
+
+fn check_append(head: &AppendHead, entries: &[NewEntry], offset: u32, record: &Record<'_>) {
+    let append = appended(record);
+    assert_eq!(append.head, *head);
+    assert_eq!(append.count as usize, entries.len());
+    let found: Vec<_> = append.entries().map(Result::unwrap).collect();
+    assert_eq!(found[0].0, offset);
+    let bytes: u64 = entries
+        .iter()
+        .map(|entry| entry.value.bytes.len() as u64)
+        .sum();
+    assert_eq!(
+        append.bytes_after().unwrap(),
+        head.bytes_before.saturating_add(bytes)
+    );
+    for ((_, found), entry) in found.iter().zip(entries) {
+        let found = found.to_entry(&"s".into(), 1, head.recorded_at).unwrap();
+        assert_eq!(
+            found,
+            ledger_core::Entry::recorded(1, "s".into(), head.recorded_at, entry.clone())
+        );
+    }
+}
+
+fn check_tombstones(head: &AppendHead, bytes: &[u64], record: &Record<'_>) {
+    let append = appended(record);
+    assert_eq!(append.head, *head);
+    let found = append
+        .entries()
+        .map(|entry| entry.unwrap().1.fields().unwrap());
+    let found: Vec<_> = found
+        .map(|fields| (fields.is_tombstone, fields.payload_bytes))
+        .collect();
+    assert_eq!(
+        found,
+        bytes.iter().map(|bytes| (true, *bytes)).collect::<Vec<_>>()
+    );
+}
+
+impl Rare {
+    fn write(&self, frame: &mut FrameWriter<'_>) -> u32 {
+        let (ids, tags, annotations) = self.lists();
+        frame.push(&match self {
+            Self::Name(stream, name) => Record::Name {
+                stream: StreamNumber(*stream),
+                name,
+            },
+            Self::Rename(stream, from, to) => Record::Rename {
+                stream: StreamNumber(*stream),
+                from,
+                to,
+            },
+            Self::Removals(stream, first, bytes) => Record::Removals {
+                stream: StreamNumber(*stream),
+                first: *first,
+                bytes: *bytes,
+            },
+            Self::Purge(stream, _) => Record::Purge {
+                stream: StreamNumber(*stream),
+                ids: Ids(&ids),
+            },
+            Self::Mark(stream, id, updated_at, ..) => Record::Mark(Mark {
+                stream: StreamNumber(*stream),
+                id: *id,
+                updated_at: Timestamp::from_micros(*updated_at),
+                tags: Tags(&tags),
+                annotations: Pairs(&annotations),
+            }),
+            Self::Checkpoint(stream, name, revision, value) => {
+                Record::Checkpoint(CheckpointRecord {
+                    stream: StreamNumber(*stream),
+                    name,
+                    revision: Position::from_u64(*revision),
+                    value: value.as_deref(),
+                })
+            }
+            Self::State(stream, head, bytes, recorded_at) => Record::State {
+                stream: StreamNumber(*stream),
+                head: *head,
+                bytes: *bytes,
+                recorded_at: Timestamp::from_micros(*recorded_at),
+            },
+            Self::Seal => Record::Seal,
+        })
+    }
+
+    fn lists(&self) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+        match self {
+            Self::Purge(_, ids) => (Ids::encode(ids), Vec::new(), Vec::new()),
+            Self::Mark(_, _, _, tags, annotations) => {
+                (Vec::new(), Tags::encode(tags), Pairs::encode(annotations))
+            }
+            _ => Default::default(),
+        }
+    }
+
+    fn read(record: &Record<'_>) -> Self {
+        let stream = record.stream().map_or(0, |stream| stream.0);
+        match *record {
+            Record::Append(append) => panic!("{append:?} is no rare record"),
+            Record::Name { name, .. } => Self::Name(stream, name.into()),
+            Record::Rename { from, to, .. } => Self::Rename(stream, from.into(), to.into()),
+            Record::Removals { first, bytes, .. } => Self::Removals(stream, first, bytes),
+            Record::Purge { ids, .. } => {
+                Self::Purge(stream, ids.iter().collect::<Result<_, _>>().unwrap())
+            }
+            Record::Mark(mark) => {
+                let (tags, annotations) = (
+                    mark.tags.to_set().unwrap(),
+                    mark.annotations.to_map().unwrap(),
+                );
+                Self::Mark(
+                    stream,
+                    mark.id,
+                    mark.updated_at.as_micros(),
+                    tags,
+                    annotations,
+                )
+            }
+            Record::Checkpoint(found) => {
+                let value = found.value.map(<[u8]>::to_vec);
+                Self::Checkpoint(stream, found.name.into(), found.revision.as_u64(), value)
+            }
+            Record::State {
+                head,
+                bytes,
+                recorded_at,
+                ..
+            } => Self::State(stream, head, bytes, recorded_at.as_micros()),
+            Record::Seal => Self::Seal,
+        }
+    }
+}
+
+fn frame_in<'a>(bytes: &'a [u8], segment: &SegmentHeader, offset: u32) -> Frame<'a> {
+    match read_frame(bytes, segment, offset) {
+        Found::Frame(frame) => frame,
+        other => panic!("{other:?} is no frame"),
+    }
+}
+
+fn is_frame(bytes: &[u8], segment: &SegmentHeader, offset: u32) -> bool {
+    matches!(read_frame(bytes, segment, offset), Found::Frame(_))
+}
+
+/// Reads all there is in a frame, whether or not it makes sense.
+fn exhaust(frame: &Frame<'_>) {
+    for record in frame.records() {
+        let Ok((offset, record)) = record else { return };
+        let _either = frame.record_at(offset);
+        match record {
+            Record::Append(append) => exhaust_append(&append),
+            Record::Purge { ids, .. } => assert!(ids.iter().count() <= ids.0.len()),
+            Record::Mark(mark) => drop((mark.tags.to_set(), mark.annotations.to_map())),
+            _ => {}
+        }
+    }
+}
+
+fn exhaust_append(append: &Append<'_>) {
+    let _either = append.bytes_after();
+    assert!(append.last_id() >= append.head.first_id);
+    for entry in append.entries() {
+        let Ok((_, entry)) = entry else { return };
+        let _either = entry.to_entry(&"s".into(), 1, append.head.recorded_at);
+    }
+}
+
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+fn segment() -> SegmentHeader {
+    SegmentHeader {
+        log_id: [1; 16],
+        segment: 3,
+        generation: 0x0123_4567_89AB_CDEF,
+        created_at: at(1_000),
+    }
+}
+
+fn head() -> AppendHead {
+    AppendHead {
+        stream: StreamNumber(1),
+        first_id: 1,
+        bytes_before: 0,
+        recorded_at: at(2_000),
+        has_removals: false,
+    }
+}
+
+/// A frame of one small entry at `offset`.
+fn small(offset: u32, durable: Option<Position>) -> Vec<u8> {
+    let mut buf = Vec::new();
+    let segment = segment();
+    let mut frame = FrameWriter::begin(&mut buf, &segment, offset, at(2_000), durable);
+    frame.append_one(&head(), &NewRecord::octets(b"hello"));
+    frame.finish();
+    buf
+}
+
+proptest! {
+    #[test]
+    fn a_commit_comes_back(commit in commits(), segment in segments(), offset in 64..1u32 << 30, behind: Vec<u8>) {
+        let mut bytes = Vec::new();
+        let offsets = commit.write(&mut bytes, &segment, offset, None);
+        let len = bytes.len();
+        bytes.extend(behind);
+        let frame = frame_in(&bytes, &segment, offset);
+        prop_assert_eq!(frame.bytes_len() as usize, len);
+        prop_assert_eq!(frame.recorded_at(), commit.recorded_at);
+        prop_assert_eq!(frame.position(), segment.at(offset));
+        let records: Vec<_> = frame.records().map(Result::unwrap).collect();
+        prop_assert_eq!(records.len(), commit.parts.len());
+        for ((part, offset), (found, record)) in commit.parts.iter().zip(offsets).zip(&records) {
+            part.check(offset, *found, record);
+            part.check(offset, *found, &frame.record_at(*found).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found(commit in commits(), segment in segments(), offset in 64..1u32 << 30, bit: usize) {
+        let mut bytes = commit.frame(&segment, offset);
+        let bit = bit % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(!is_frame(&bytes, &segment, offset));
+    }
+
+    #[test]
+    fn a_frame_is_valid_in_its_own_place_only(
+        commit in commits(), segment in segments(), offset in 64..1u32 << 30, elsewhere in 64..1u32 << 30, other: u64,
+    ) {
+        let bytes = commit.frame(&segment, offset);
+        prop_assert_eq!(is_frame(&bytes, &segment, elsewhere), elsewhere == offset);
+        let another = SegmentHeader { segment: segment.segment ^ 1, ..segment };
+        prop_assert!(!is_frame(&bytes, &another, offset));
+        let recycled = SegmentHeader { generation: other, ..segment };
+        prop_assert_eq!(is_frame(&bytes, &recycled, offset), other == segment.generation);
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_off_tells_how_much_is_missing(commit in commits(), segment in segments(), len: usize) {
+        let bytes = commit.frame(&segment, 64);
+        let len = len % bytes.len();
+        let Found::Short { needed } = read_frame(&bytes[..len], &segment, 64) else {
+            return Err(TestCaseError::fail("it was taken for something"));
+        };
+        let expected = if len < FRAME_HEADER_BYTES { FRAME_HEADER_BYTES } else { bytes.len() };
+        prop_assert_eq!(needed, expected as u64);
+    }
+
+    #[test]
+    fn any_bytes_are_something(bytes in vec(any::<u8>(), 0..200), segment in segments(), offset: u32) {
+        if let Found::Frame(frame) = read_frame(&bytes, &segment, offset) {
+            exhaust(&frame);
+        }
+        if let Ok(frame) = Frame::trusted(&bytes, &segment, offset) {
+            exhaust(&frame);
+        }
+    }
+
+    #[test]
+    fn a_body_may_be_anything_even_with_the_right_checksum(
+        commit in commits(), segment in segments(), changes in vec(any::<(usize, u8)>(), 1..4),
+    ) {
+        let mut bytes = commit.frame(&segment, 64);
+        for (index, byte) in changes {
+            let index = FRAME_HEADER_BYTES + index % (bytes.len() - FRAME_HEADER_BYTES);
+            bytes[index] = byte;
+        }
+        if let Ok(frame) = Frame::trusted(&bytes, &segment, 64) {
+            exhaust(&frame);
+        }
+    }
+
+    #[test]
+    fn a_claim_is_told_by_its_place(segment in segments(), offset in 64..1u32 << 30, distance: u32) {
+        let durable = offset.checked_sub(distance).map(|durable| segment.at(durable));
+        let mut bytes = Vec::new();
+        Commit { recorded_at: at(0), parts: Vec::new() }.write(&mut bytes, &segment, offset, durable);
+        prop_assert_eq!(frame_in(&bytes, &segment, offset).durable(), durable);
+    }
+
+    #[test]
+    fn claims_are_found_wherever_their_frames_begin(
+        before in vec(any::<u8>(), 0..300), between in vec(any::<u8>(), 0..300), first in 0..100u32, second in 0..100u32,
+    ) {
+        let segment = segment();
+        let mut bytes = before;
+        let one = segment.at(64 + first);
+        bytes.extend(small(1_000 + bytes.len() as u32, Some(one)));
+        bytes.extend(between);
+        let other = segment.at(64 + second);
+        bytes.extend(small(1_000 + bytes.len() as u32, Some(other)));
+        prop_assert_eq!(newest_claim(&bytes, &segment, 1_000), Some(one.max(other)));
+    }
+
+    #[test]
+    fn what_is_no_frame_claims_nothing(bytes: Vec<u8>, repeat in 1..50usize) {
+        prop_assert_eq!(newest_claim(&bytes.repeat(repeat), &segment(), 64), None);
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_small_frame_is_found() {
+    let whole = small(64, Some(segment().at(64)));
+    for bit in 0..whole.len() * 8 {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert!(!is_frame(&bytes, &segment(), 64), "bit {bit}");
+    }
+}
+
+#[test]
+fn zeroes_are_nothing() {
+    assert!(matches!(
+        read_frame(&[0; 100], &segment(), 64),
+        Found::Nothing
+    ));
+    assert!(matches!(
+        read_frame(&[], &segment(), 64),
+        Found::Short { needed: 8 }
+    ));
+}
+
+#[test]
+fn a_frame_reaches_no_further_than_a_segment_can() {
+    let mut bytes = [0xFF; 64];
+    assert!(matches!(read_frame(&bytes, &segment(), 64), Found::Bad(_)));
+    bytes[4..8].copy_from_slice(&100u32.to_le_bytes());
+    assert!(matches!(
+        read_frame(&bytes, &segment(), u32::MAX - 107),
+        Found::Bad(_)
+    ));
+    assert!(matches!(
+        read_frame(&bytes, &segment(), u32::MAX - 108),
+        Found::Short { needed: 108 }
+    ));
+}
+
+#[test]
+fn a_claim_reaches_back_to_the_start_of_the_segment_at_most() {
+    let earlier = Position::new(2, 4_000_000_000);
+    let frame = small(64, Some(earlier));
+    assert_eq!(
+        frame_in(&frame, &segment(), 64).durable(),
+        None,
+        "it could not be told"
+    );
+    let frame = small(500, Some(segment().at(0)));
+    assert_eq!(
+        frame_in(&frame, &segment(), 500).durable(),
+        Some(segment().at(0))
+    );
+}
+
+#[test]
+fn a_frame_that_is_discarded_leaves_the_buffer_as_it_was() {
+    let mut buf = b"before".to_vec();
+    let segment = segment();
+    let mut frame = FrameWriter::begin(&mut buf, &segment, 64, at(0), None);
+    frame.append_one(&head(), &NewRecord::octets(b"x"));
+    frame.discard();
+    assert_eq!(buf, b"before");
+}
+
+#[test]
+fn an_append_without_entries_leaves_nothing_behind() {
+    let mut buf = Vec::new();
+    let segment = segment();
+    let mut frame = FrameWriter::begin(&mut buf, &segment, 64, at(0), None);
+    assert_eq!(frame.append_many(&head()).finish(), 0);
+    frame.finish();
+    assert_eq!(frame_in(&buf, &segment, 64).records().count(), 0);
+}
+
+#[test]
+fn an_entry_is_copied_as_it_is_and_found_where_it_was_said_to_be() {
+    let segment = segment();
+    let mut entry = NewEntry::new(ledger_core::Payload::json(r#"{"a":1}"#))
+        .order_key("o")
+        .tag("t");
+    entry.schema_version = 7;
+    let (mut buf, mut copy) = (Vec::new(), Vec::new());
+    let mut frame = FrameWriter::begin(&mut buf, &segment, 64, at(2_000), None);
+    frame.push(&Record::Name {
+        stream: StreamNumber(1),
+        name: "s",
+    });
+    let offset = frame.append_one(&head(), &NewRecord::from(&entry));
+    frame.finish();
+    let original = EntryRef::parse(&buf[offset as usize..]).unwrap();
+    let mut frame = FrameWriter::begin(&mut copy, &segment, 64, at(2_000), None);
+    let mut append = frame.append_many(&head());
+    let offset = append.copy(&original);
+    append.finish();
+    frame.finish();
+    let copied = EntryRef::parse(&copy[offset as usize..]).unwrap();
+    assert_eq!(copied.raw(), original.raw());
+    assert_eq!(copied.fields().unwrap().order_key, Some("o"));
+    assert_eq!(copied.payload().unwrap().as_ref(), br#"{"a":1}"#);
+}
+
+#[test]
+fn a_record_that_was_read_can_be_written_again() {
+    let segment = segment();
+    let (mut buf, mut carried) = (Vec::new(), Vec::new());
+    let mut frame = FrameWriter::begin(&mut buf, &segment, 64, at(2_000), None);
+    let checkpoint = CheckpointRecord {
+        stream: StreamNumber(4),
+        name: "billing",
+        revision: Position::new(2, 77),
+        value: Some(b"v"),
+    };
+    frame.push(&Record::Checkpoint(checkpoint));
+    frame.finish();
+    let (_, record) = frame_in(&buf, &segment, 64)
+        .records()
+        .next()
+        .unwrap()
+        .unwrap();
+    let mut frame = FrameWriter::begin(&mut carried, &segment, 64, at(2_000), None);
+    frame.push(&record);
+    frame.finish();
+    assert_eq!(carried, buf);
+}
+
+#[test]
+fn a_batch_costs_little_beside_its_payloads() {
+    let segment = segment();
+    let mut buf = Vec::new();
+    let mut frame = FrameWriter::begin(&mut buf, &segment, 64, at(2_000), Some(segment.at(64)));
+    let mut append = frame.append_many(&head());
+    (0..1_000).for_each(|_| drop(append.push(&NewRecord::octets(&[7; 100]))));
+    append.finish();
+    frame.finish();
+    assert_eq!(buf.len(), 1_000 * 102 + 24);
+    assert_eq!(small(64, None).len() - b"hello".len(), 18);
+}
