@@ -1,1 +1,94 @@
-//! Where things are in the log.
+//! Where things are in the log: by stream and id, by order key, by dedup key, by name.
+//!
+//! An index is a cache of the log (rule 12 of docs/RELIABILITY.md). It never reads a frame and is never believed where
+//! it speaks of keys: it names candidates, and who asks compares them with what the log holds. What it says of stream
+//! numbers and ids is exact. Losing an index costs a scan, nothing else.
+//!
+//! An [`ActiveIndex`] takes what is appended, in memory. When its segment is sealed it is written to a file, as a
+//! [`SealedIndex`]. [`Layers`] are all of them, oldest first; a [`Look`] at them answers questions.
+
+mod active;
+mod batch_keys;
+mod change;
+mod hash;
+mod latest;
+mod layer;
+mod layers;
+mod names;
+mod postings;
+mod table;
+
+use std::io;
+use std::ops::Range;
+
+use ledger_core::Direction;
+
+pub(crate) use active::{ActiveIndex, EntryKeys};
+pub(crate) use batch_keys::BatchKeys;
+pub(crate) use change::{Change, ChangeKind};
+pub(crate) use hash::{KeyHash, KeyHasher};
+pub(crate) use layer::Layer;
+pub(crate) use layers::{Layers, Look};
+
+use crate::format::Position;
+
+/// What an index is of: one file of one log, from some offset on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The log's own id.
+    pub(crate) log_id: [u8; 16],
+    /// The number of the segment.
+    pub(crate) segment: u32,
+    /// Which of the files that ever had this number.
+    pub(crate) generation: u64,
+    /// Where in it the index begins.
+    pub(crate) from: u32,
+}
+
+/// Where an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    /// Its id in its stream.
+    pub(crate) id: u64,
+    /// Where it begins.
+    pub(crate) position: Position,
+}
+
+/// Where entries are that follow each other, in their stream and in their segment.
+///
+/// Between them may be the heads of frames, and records of other kinds; no entry of another stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// The id of the first.
+    pub(crate) id: u64,
+    /// How many there are.
+    pub(crate) count: u32,
+    /// Where the first begins.
+    pub(crate) position: Position,
+}
+
+/// Why an index cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IndexError {
+    /// Its file could not be read; `WouldBlock` if that would have taken patience.
+    #[error("an index file could not be read")]
+    Io(#[from] io::Error),
+    /// Its file does not hold what was written. The log does: scan it, and write the index again.
+    #[error("the index of segment {} from {} on is damaged: {reason}", .origin.segment, .origin.from)]
+    Damaged {
+        /// Which index.
+        origin: Origin,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+/// The part of `run` that is in `ids`: its first `limit`, or its last if that is where a page begins.
+fn clip(run: Range<u64>, ids: &Range<u64>, direction: Direction, limit: u64) -> Range<u64> {
+    let (start, end) = (run.start.max(ids.start), run.end.min(ids.end));
+    let end = end.max(start);
+    match direction {
+        Direction::Ascending => start..end.min(start.saturating_add(limit)),
+        Direction::Descending => start.max(end.saturating_sub(limit))..end,
+    }
+}

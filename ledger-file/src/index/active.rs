@@ -1,0 +1,499 @@
+//! The index of what was last appended, in memory.
+//!
+//! Everything is pushed in the order of the log, and nothing is taken away: so a look-up that is bounded by an offset
+//! sees what a look-up at the moment of that offset saw. The entries are counted by *ordinals* from 0; most of an
+//! index speaks of those.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use ledger_core::Direction;
+use smallvec::SmallVec;
+
+use super::change::{Change, ChangeKind, ChangeRow, Topic};
+use super::hash::{KeyHash, stream_tag};
+use super::latest::Latest;
+use super::names::Names;
+use super::postings::{NUMBERS_MAX, Posting, Postings};
+use super::{Origin, Spot, Stretch};
+use crate::format::{Position, StreamNumber};
+
+/// The index of one segment from some offset to its end.
+#[derive(Debug)]
+pub(crate) struct ActiveIndex {
+    pub(super) origin: Origin,
+    /// Where each frame begins.
+    pub(super) frames: Vec<u32>,
+    /// Where each entry begins, by its ordinal.
+    pub(super) offsets: Vec<u32>,
+    /// Entries of one stream that follow each other, by their first ordinal. They leave no ordinal out.
+    pub(super) runs: Vec<Run>,
+    runs_by_stream: Postings,
+    /// The ordinals of each order key.
+    pub(super) order_keys: Postings,
+    /// The ordinal of each dedup key.
+    pub(super) dedup_keys: Latest,
+    /// The records about each name of a stream.
+    pub(super) name_records: Latest,
+    /// The records about each checkpoint.
+    pub(super) checkpoint_records: Latest,
+    pub(super) changes: BTreeSet<ChangeRow>,
+    /// The ordinals of the entries that have an `expires_at`.
+    pub(super) expiring: Vec<u32>,
+    pub(super) names: Names,
+    pub(super) checkpoint_names: Names,
+    highest_stream: StreamNumber,
+}
+
+/// Entries of one stream with ids and ordinals that follow each other. It ends where the next begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) stream: StreamNumber,
+    pub(super) first_id: u64,
+    pub(super) ordinal: u32,
+}
+
+/// What an index remembers of an entry beside its place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EntryKeys {
+    /// Its dedup key, unless that is empty.
+    pub(crate) dedup: Option<KeyHash>,
+    /// Its order key.
+    pub(crate) order: Option<KeyHash>,
+    /// Whether it has an `expires_at`.
+    pub(crate) expires: bool,
+}
+
+// Pushing.
+impl ActiveIndex {
+    /// An empty index of what will be behind `origin`.
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            frames: Vec::new(),
+            offsets: Vec::new(),
+            runs: Vec::new(),
+            runs_by_stream: Postings::default(),
+            order_keys: Postings::default(),
+            dedup_keys: Latest::default(),
+            name_records: Latest::default(),
+            checkpoint_records: Latest::default(),
+            changes: BTreeSet::new(),
+            expiring: Vec::new(),
+            names: Names::default(),
+            checkpoint_names: Names::default(),
+            highest_stream: StreamNumber(0),
+        }
+    }
+
+    /// Starts again as an empty index, in the memory that this one has.
+    pub(crate) fn recycle(&mut self, origin: Origin) {
+        self.origin = origin;
+        self.frames.clear();
+        self.offsets.clear();
+        self.runs.clear();
+        self.runs_by_stream.clear();
+        self.order_keys.clear();
+        self.dedup_keys.clear();
+        self.name_records.clear();
+        self.checkpoint_records.clear();
+        self.changes.clear();
+        self.expiring.clear();
+        self.names.clear();
+        self.checkpoint_names.clear();
+        self.highest_stream = StreamNumber(0);
+    }
+
+    /// Says that a frame begins at `offset`; what is pushed next is in it.
+    pub(crate) fn push_frame(&mut self, offset: u32) {
+        self.frames.push(offset);
+    }
+
+    /// Says that the entries pushed next are those of `stream` from `first_id` on.
+    pub(crate) fn push_run(&mut self, stream: StreamNumber, first_id: u64) {
+        self.see(stream);
+        let ordinal = self.entries();
+        if let Some(last) = self.runs.last()
+            && last.stream == stream
+            && last.first_id + u64::from(ordinal - last.ordinal) == first_id
+        {
+            return;
+        }
+        let runs = &self.runs;
+        let is_same = |run: u32| runs[run as usize].stream == stream;
+        self.runs_by_stream
+            .push(stream_tag(stream), runs.len() as u32, is_same);
+        self.runs.push(Run {
+            stream,
+            first_id,
+            ordinal,
+        });
+    }
+
+    /// Adds the entry at `offset` to the run begun last.
+    pub(crate) fn push_entry(&mut self, offset: u32, keys: EntryKeys) {
+        let ordinal = self.entries();
+        self.offsets.push(offset);
+        if let Some(KeyHash(tag)) = keys.dedup {
+            self.dedup_keys.push(tag, ordinal);
+        }
+        if let Some(KeyHash(tag)) = keys.order {
+            self.order_keys.push(tag, ordinal, |_| true);
+        }
+        if keys.expires {
+            self.expiring.push(ordinal);
+        }
+    }
+
+    /// Says that the record at `offset` gives `name` to `stream`.
+    pub(crate) fn push_name(
+        &mut self,
+        KeyHash(tag): KeyHash,
+        name: &str,
+        stream: StreamNumber,
+        offset: u32,
+    ) {
+        self.see(stream);
+        self.name_records.push(tag, offset);
+        self.names.insert(tag, NO_STREAM, name);
+    }
+
+    /// Says that the record at `offset` frees a name.
+    pub(crate) fn push_freed_name(&mut self, KeyHash(tag): KeyHash, offset: u32) {
+        self.name_records.push(tag, offset);
+    }
+
+    /// Says that the record at `offset` is the checkpoint `name` of `stream`.
+    pub(crate) fn push_checkpoint(
+        &mut self,
+        KeyHash(tag): KeyHash,
+        stream: StreamNumber,
+        name: &str,
+        offset: u32,
+    ) {
+        self.see(stream);
+        self.checkpoint_records.push(tag, offset);
+        self.checkpoint_names.insert(tag, stream, name);
+    }
+
+    /// Says that the record at `offset` is about `change` of `stream`.
+    pub(crate) fn push_change(&mut self, stream: StreamNumber, change: Change, offset: u32) {
+        self.see(stream);
+        self.changes.insert(change.row(stream, offset));
+    }
+
+    /// Brings what keys need near the processor: all at the same time, before a batch, rather than one after the other.
+    pub(crate) fn prefetch(&self, dedup: &[KeyHash], order: &[KeyHash]) {
+        self.dedup_keys.prefetch(dedup.iter().map(|hash| hash.0));
+        self.order_keys.prefetch(order.iter().map(|hash| hash.0));
+    }
+
+    fn see(&mut self, stream: StreamNumber) {
+        self.highest_stream = self.highest_stream.max(stream);
+    }
+}
+
+/// What names of streams are kept under.
+pub(super) const NO_STREAM: StreamNumber = StreamNumber(0);
+
+// How much there is.
+impl ActiveIndex {
+    /// How many entries were pushed.
+    pub(crate) fn entries(&self) -> u32 {
+        self.offsets.len() as u32
+    }
+
+    /// Whether it can take no more entries: the segment must end here.
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries() >= NUMBERS_MAX - ENTRIES_OF_A_COMMIT
+    }
+
+    /// The highest number of a stream that was seen; zero if there was none.
+    pub(crate) fn highest_stream(&self) -> StreamNumber {
+        self.highest_stream
+    }
+
+    /// The memory that it holds, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let plain = (self.frames.capacity() + self.offsets.capacity() + self.expiring.capacity())
+            * size_of::<u32>();
+        plain
+            + self.runs.capacity() * size_of::<Run>()
+            + self.runs_by_stream.heap_bytes()
+            + self.order_keys.heap_bytes()
+            + self.dedup_keys.heap_bytes()
+            + self.name_records.heap_bytes()
+            + self.checkpoint_records.heap_bytes()
+            + self.changes.len() * size_of::<ChangeRow>()
+            + self.names.heap_bytes()
+            + self.checkpoint_names.heap_bytes()
+    }
+}
+
+/// More entries than one frame can have: room that is left for it.
+const ENTRIES_OF_A_COMMIT: u32 = 1 << 28;
+
+/// Candidates of one look-up: hardly ever more than one.
+pub(super) type Candidates = SmallVec<[u32; 4]>;
+
+// Looking.
+impl ActiveIndex {
+    /// Which entries of `stream` lie where: those with `ids`, at most `limit`, that begin before `bound`.
+    pub(super) fn stretches(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        direction: Direction,
+        limit: usize,
+        bound: u32,
+        out: &mut Vec<Stretch>,
+    ) {
+        let end = self.ordinal_at(bound);
+        let runs = self.runs_of(stream);
+        let within = |run: u32| self.run(run, end);
+        match direction {
+            Direction::Ascending => {
+                let runs = runs.from(|run| within(run).ids().end <= ids.start);
+                self.take(runs.map(within), ids, direction, limit, out);
+            }
+            Direction::Descending => {
+                let is_before = |run: Run| run.ordinal < end && run.first_id < ids.end;
+                let runs = runs.back_from(|run| is_before(self.runs[run as usize]));
+                self.take(runs.map(within), ids, direction, limit, out);
+            }
+        }
+    }
+
+    /// Which entries of `stream` have an order key with the hash: those with `ids`, at most `limit`, before `bound`.
+    pub(super) fn order_key(
+        &self,
+        stream: StreamNumber,
+        KeyHash(tag): KeyHash,
+        ids: Range<u64>,
+        direction: Direction,
+        limit: usize,
+        bound: u32,
+        out: &mut Vec<Spot>,
+    ) {
+        let posting = self.order_keys.get(tag, |_| true);
+        if posting.last().is_none() {
+            return;
+        }
+        let end = self.ordinal_at(bound);
+        let (start, end) = (
+            self.ordinal_of(stream, ids.start, end),
+            self.ordinal_of(stream, ids.end, end),
+        );
+        let spot = |ordinal| self.spot(stream, ordinal);
+        match direction {
+            Direction::Ascending => {
+                let ordinals = posting.from(|ordinal| ordinal < start);
+                let ordinals = ordinals.take_while(|ordinal| *ordinal < end);
+                out.extend(ordinals.filter_map(spot).take(limit));
+            }
+            Direction::Descending => {
+                let ordinals = posting.back_from(|ordinal| ordinal < end);
+                let ordinals = ordinals.take_while(|ordinal| *ordinal >= start);
+                out.extend(ordinals.filter_map(spot).take(limit));
+            }
+        }
+    }
+
+    /// The ordinals of a dedup key before `bound`, newest first.
+    pub(super) fn dedup_key(&self, KeyHash(tag): KeyHash, bound: u32) -> Candidates {
+        let mut ordinals = self.dedup_keys.get(tag).peekable();
+        if ordinals.peek().is_none() {
+            return Candidates::new();
+        }
+        let end = self.ordinal_at(bound);
+        ordinals.filter(|ordinal| *ordinal < end).collect()
+    }
+
+    /// The ordinals of dedup keys before `bound`, each with the index of its hash.
+    pub(super) fn dedup_keys(&self, hashes: &[KeyHash], bound: u32) -> Vec<(usize, u32)> {
+        self.dedup_keys.prefetch(hashes.iter().map(|hash| hash.0));
+        let of_each = hashes.iter().enumerate().flat_map(|(index, hash)| {
+            let ordinals = self.dedup_keys.get(hash.0);
+            ordinals.map(move |ordinal| (index, ordinal))
+        });
+        let mut found: Vec<_> = of_each.collect();
+        if !found.is_empty() {
+            let end = self.ordinal_at(bound);
+            found.retain(|(_, ordinal)| *ordinal < end);
+        }
+        found
+    }
+
+    /// The offsets of records about the name of a stream before `bound`, newest first.
+    pub(super) fn name_records(&self, KeyHash(tag): KeyHash, bound: u32) -> Candidates {
+        let offsets = self.name_records.get(tag);
+        offsets.filter(|offset| *offset < bound).collect()
+    }
+
+    /// The offsets of records about a checkpoint before `bound`, newest first.
+    pub(super) fn checkpoint_records(&self, KeyHash(tag): KeyHash, bound: u32) -> Candidates {
+        let offsets = self.checkpoint_records.get(tag);
+        offsets.filter(|offset| *offset < bound).collect()
+    }
+
+    /// The entry of `stream` with that ordinal; none if the ordinal belongs to another stream.
+    pub(super) fn spot(&self, stream: StreamNumber, ordinal: u32) -> Option<Spot> {
+        let behind = self.runs.partition_point(|run| run.ordinal <= ordinal);
+        let run = self.runs[..behind].last()?;
+        (run.stream == stream).then(|| Spot {
+            id: run.first_id + u64::from(ordinal - run.ordinal),
+            position: self.position(self.offsets[ordinal as usize]),
+        })
+    }
+
+    /// The newest entry of `stream` before `bound`.
+    pub(super) fn newest_entry(&self, stream: StreamNumber, bound: u32) -> Option<Spot> {
+        let end = self.ordinal_at(bound);
+        let runs = self.runs_of(stream);
+        let run = runs.back_from(|run| self.runs[run as usize].ordinal < end);
+        let run = self.run({ run }.next()?, end);
+        self.spot(stream, run.ordinals.end - 1)
+    }
+
+    /// The first id of `stream`; none if it has no entry here.
+    pub(super) fn first_id(&self, stream: StreamNumber) -> Option<u64> {
+        let run = self.runs_of(stream).iter().next()?;
+        Some(self.runs[run as usize].first_id)
+    }
+
+    /// What was said about entries of `stream` before `bound`.
+    pub(super) fn entry_changes(
+        &self,
+        stream: StreamNumber,
+        ids: &Range<u64>,
+        bound: u32,
+        out: &mut Vec<(u64, ChangeKind, Position)>,
+    ) {
+        for kind in [ChangeKind::Mark, ChangeKind::Purge] {
+            let rows = ChangeRow::range(stream, Topic::of(kind), ids.clone());
+            let rows = self.changes.range(rows).filter(|row| row.offset < bound);
+            out.extend(rows.map(|row| (row.id, kind, self.position(row.offset))));
+        }
+    }
+
+    /// What was said last about `change` of `stream` before `bound`.
+    pub(super) fn newest_change(
+        &self,
+        stream: StreamNumber,
+        change: Change,
+        bound: u32,
+    ) -> Option<Position> {
+        let (from, to) = (change.row(stream, 0), change.row(stream, bound));
+        let mut rows = self.changes.range(from..to);
+        Some(self.position(rows.next_back()?.offset))
+    }
+
+    /// The entries of `stream` with `ids` that have an `expires_at`, at most `limit`, before `bound`.
+    pub(super) fn expiring(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        limit: usize,
+        bound: u32,
+        out: &mut Vec<Spot>,
+    ) {
+        let end = self.ordinal_at(bound);
+        let (start, end) = (
+            self.ordinal_of(stream, ids.start, end),
+            self.ordinal_of(stream, ids.end, end),
+        );
+        let from = self.expiring.partition_point(|ordinal| *ordinal < start);
+        let to = self.expiring.partition_point(|ordinal| *ordinal < end);
+        let ordinals = self.expiring[from..to.max(from)].iter();
+        let spots = ordinals.filter_map(|ordinal| self.spot(stream, *ordinal));
+        out.extend(spots.take(limit));
+    }
+
+    /// The frame that holds what is at `offset`.
+    pub(super) fn frame(&self, offset: u32) -> Option<u32> {
+        let behind = self.frames.partition_point(|frame| *frame <= offset);
+        self.frames[..behind].last().copied()
+    }
+
+    pub(super) fn position(&self, offset: u32) -> Position {
+        Position::new(self.origin.segment, offset)
+    }
+}
+
+/// A run as far as it is visible.
+#[derive(Debug)]
+struct VisibleRun {
+    first_id: u64,
+    ordinals: Range<u32>,
+}
+
+impl VisibleRun {
+    fn ids(&self) -> Range<u64> {
+        self.first_id..self.first_id + self.ordinals.len() as u64
+    }
+}
+
+impl ActiveIndex {
+    /// The runs of a stream, as indices into `runs`.
+    pub(super) fn runs_of(&self, stream: StreamNumber) -> Posting<'_> {
+        let is_it = |run: u32| self.runs[run as usize].stream == stream;
+        self.runs_by_stream.get(stream_tag(stream), is_it)
+    }
+
+    /// How many ordinals begin before the offset `bound`.
+    fn ordinal_at(&self, bound: u32) -> u32 {
+        match self.offsets.last() {
+            Some(last) if *last >= bound => {
+                self.offsets.partition_point(|offset| *offset < bound) as u32
+            }
+            _ => self.entries(),
+        }
+    }
+
+    /// The ordinal of the first entry of `stream` with an id of at least `id`; `end` if there is none before that.
+    fn ordinal_of(&self, stream: StreamNumber, id: u64, end: u32) -> u32 {
+        let runs = self.runs_of(stream);
+        let mut runs = runs.from(|run| self.run(run, end).ids().end <= id);
+        let Some(run) = runs.next().map(|run| self.run(run, end)) else {
+            return end;
+        };
+        run.ordinals.start + id.saturating_sub(run.first_id) as u32
+    }
+
+    /// The run with that index, up to the ordinal `end`.
+    fn run(&self, index: u32, end: u32) -> VisibleRun {
+        let index = index as usize;
+        let run = self.runs[index];
+        let next = self.runs.get(index + 1);
+        let behind = next.map_or(self.entries(), |next| next.ordinal);
+        VisibleRun {
+            first_id: run.first_id,
+            ordinals: run.ordinal..behind.min(end).max(run.ordinal),
+        }
+    }
+
+    /// Takes `limit` entries with `ids` out of `runs`.
+    fn take(
+        &self,
+        runs: impl Iterator<Item = VisibleRun>,
+        ids: Range<u64>,
+        direction: Direction,
+        limit: usize,
+        out: &mut Vec<Stretch>,
+    ) {
+        let mut left = limit as u64;
+        for run in runs {
+            let clipped = super::clip(run.ids(), &ids, direction, left);
+            if clipped.is_empty() {
+                break;
+            }
+            left -= clipped.end - clipped.start;
+            let ordinal = run.ordinals.start + (clipped.start - run.first_id) as u32;
+            out.push(Stretch {
+                id: clipped.start,
+                count: (clipped.end - clipped.start) as u32,
+                position: self.position(self.offsets[ordinal as usize]),
+            });
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Where each tag was said to be last, and where before: facts that later ones replace.
+
+use std::collections::HashMap;
+
+use super::table::Table;
+
+/// Places by tag, of which the newest usually counts. A tag has one slot, however often it is moved.
+#[derive(Debug, Default)]
+pub(super) struct Latest {
+    newest: Table,
+    /// For places whose tag had another one before: that place. Few tags have.
+    before: HashMap<u32, u32>,
+}
+
+impl Latest {
+    /// Empties it. What it has allocated stays.
+    pub(super) fn clear(&mut self) {
+        self.newest.clear();
+        self.before.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.newest.len() + self.before.len()
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.newest.heap_bytes() + self.before.capacity() * size_of::<(u32, u32)>()
+    }
+
+    pub(super) fn prefetch(&self, tags: impl Iterator<Item = u32>) {
+        self.newest.prefetch(tags);
+    }
+
+    /// Says that `tag` is at `place`, greater than all places before.
+    pub(super) fn push(&mut self, tag: u32, place: u32) {
+        match self.newest.find_mut(tag, |_| true) {
+            None => self.newest.insert(tag, place),
+            Some(mut newest) => {
+                self.before.insert(place, newest.get());
+                newest.set(place);
+            }
+        }
+    }
+
+    /// The places of `tag`, newest first.
+    pub(super) fn get(&self, tag: u32) -> impl Iterator<Item = u32> + '_ {
+        let newest = self.newest.get(tag).next();
+        std::iter::successors(newest, |place| self.before.get(place).copied())
+    }
+
+    /// All places with their tags, ascending by tag, then newest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let tags = self.newest.pairs().map(|(tag, _)| tag);
+        tags.flat_map(|tag| self.get(tag).map(move |place| (tag, place)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_tag_knows_its_places_newest_first(tags in proptest::collection::vec(0..9u32, 0..100)) {
+            let mut latest = Latest::default();
+            for (place, tag) in (0..).zip(&tags) {
+                latest.push(*tag, place);
+            }
+            for tag in 0..10 {
+                let places = (0..).zip(&tags).filter(|(_, other)| **other == tag);
+                let mut places: Vec<u32> = places.map(|(place, _)| place).collect();
+                places.reverse();
+                prop_assert_eq!(latest.get(tag).collect::<Vec<_>>(), places);
+            }
+            prop_assert_eq!(latest.len(), tags.len());
+            prop_assert_eq!(latest.iter().count(), tags.len());
+        }
+    }
+}

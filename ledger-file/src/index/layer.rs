@@ -1,0 +1,221 @@
+//! One index, in memory or in a file, asked the same questions.
+
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use ledger_core::Direction;
+
+use super::active::{ActiveIndex, Candidates, NO_STREAM};
+use super::change::{Change, ChangeKind};
+use super::hash::KeyHash;
+use super::{IndexError, Origin, Spot, Stretch};
+use crate::disk::Patience;
+use crate::format::{Position, StreamNumber};
+
+/// One index.
+#[derive(Clone, Debug)]
+pub(crate) enum Layer {
+    /// Of what is appended now, or was until its file is written. No lock on it is held while anything is read.
+    Memory(Arc<RwLock<ActiveIndex>>),
+}
+
+impl Layer {
+    /// What it is of.
+    pub(crate) fn origin(&self) -> Origin {
+        match self {
+            Self::Memory(index) => read(index).origin,
+        }
+    }
+
+    /// Where what it covers begins.
+    pub(super) fn start(&self) -> Position {
+        let origin = self.origin();
+        Position::new(origin.segment, origin.from)
+    }
+}
+
+/// One index at some point of the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LayerAt<'a> {
+    layer: &'a Layer,
+    /// What begins at this offset or behind it is not there yet.
+    bound: u32,
+    patience: Patience,
+}
+
+type Result<T> = std::result::Result<T, IndexError>;
+
+impl<'a> LayerAt<'a> {
+    /// Looks at `layer` as it was when the log ended at `below`; none if there was nothing of it.
+    pub(super) fn new(layer: &'a Layer, below: Position, patience: Patience) -> Option<Self> {
+        let start = layer.start();
+        let bound = match start.segment() == below.segment() {
+            true => below.offset(),
+            false => u32::MAX,
+        };
+        (start < below).then_some(Self {
+            layer,
+            bound,
+            patience,
+        })
+    }
+
+    pub(super) fn segment(&self) -> u32 {
+        self.layer.origin().segment
+    }
+
+    pub(super) fn stretches(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        direction: Direction,
+        limit: usize,
+        out: &mut Vec<Stretch>,
+    ) -> Result<()> {
+        match self.layer {
+            Layer::Memory(index) => {
+                read(index).stretches(stream, ids, direction, limit, self.bound, out);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn order_key(
+        &self,
+        stream: StreamNumber,
+        hash: KeyHash,
+        ids: Range<u64>,
+        direction: Direction,
+        limit: usize,
+        out: &mut Vec<Spot>,
+    ) -> Result<()> {
+        match self.layer {
+            Layer::Memory(index) => {
+                read(index).order_key(stream, hash, ids, direction, limit, self.bound, out);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn expiring(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        limit: usize,
+        out: &mut Vec<Spot>,
+    ) -> Result<()> {
+        match self.layer {
+            Layer::Memory(index) => read(index).expiring(stream, ids, limit, self.bound, out),
+        }
+        Ok(())
+    }
+
+    pub(super) fn newest_entry(&self, stream: StreamNumber) -> Result<Option<Spot>> {
+        match self.layer {
+            Layer::Memory(index) => Ok(read(index).newest_entry(stream, self.bound)),
+        }
+    }
+
+    pub(super) fn first_id(&self, stream: StreamNumber) -> Result<Option<u64>> {
+        match self.layer {
+            Layer::Memory(index) => Ok(read(index).first_id(stream)),
+        }
+    }
+
+    /// The ordinals that may have a dedup key of that hash, newest first.
+    pub(super) fn dedup_key(&self, hash: KeyHash) -> Result<Candidates> {
+        match self.layer {
+            Layer::Memory(index) => Ok(read(index).dedup_key(hash, self.bound)),
+        }
+    }
+
+    /// Shows `visit` each ordinal that may have a dedup key of one of `hashes`, with the index of the hash.
+    pub(super) fn dedup_keys(
+        &self,
+        hashes: &[KeyHash],
+        mut visit: impl FnMut(usize, u32) -> Result<()>,
+    ) -> Result<()> {
+        match self.layer {
+            Layer::Memory(index) => {
+                for (position, ordinal) in read(index).dedup_keys(hashes, self.bound) {
+                    visit(position, ordinal)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry of `stream` with an ordinal; none if it belongs to another stream.
+    pub(super) fn spot(&self, stream: StreamNumber, ordinal: u32) -> Result<Option<Spot>> {
+        match self.layer {
+            Layer::Memory(index) => Ok(read(index).spot(stream, ordinal)),
+        }
+    }
+
+    pub(super) fn name_records(&self, hash: KeyHash) -> Result<Candidates> {
+        match self.layer {
+            Layer::Memory(index) => Ok(read(index).name_records(hash, self.bound)),
+        }
+    }
+
+    pub(super) fn checkpoint_records(&self, hash: KeyHash) -> Result<Candidates> {
+        match self.layer {
+            Layer::Memory(index) => Ok(read(index).checkpoint_records(hash, self.bound)),
+        }
+    }
+
+    pub(super) fn newest_change(
+        &self,
+        stream: StreamNumber,
+        change: Change,
+    ) -> Result<Option<Position>> {
+        match self.layer {
+            Layer::Memory(index) => Ok(read(index).newest_change(stream, change, self.bound)),
+        }
+    }
+
+    pub(super) fn entry_changes(
+        &self,
+        stream: StreamNumber,
+        ids: &Range<u64>,
+        out: &mut Vec<(u64, ChangeKind, Position)>,
+    ) -> Result<()> {
+        match self.layer {
+            Layer::Memory(index) => read(index).entry_changes(stream, ids, self.bound, out),
+        }
+        Ok(())
+    }
+
+    pub(super) fn names(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        match self.layer {
+            Layer::Memory(index) => Ok(owned(read(index).names.list(NO_STREAM, after, limit))),
+        }
+    }
+
+    pub(super) fn checkpoint_names(
+        &self,
+        stream: StreamNumber,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        match self.layer {
+            Layer::Memory(index) => Ok(owned(
+                read(index).checkpoint_names.list(stream, after, limit),
+            )),
+        }
+    }
+
+    pub(super) fn frame(&self, offset: u32) -> Result<Option<u32>> {
+        match self.layer {
+            Layer::Memory(index) => Ok(read(index).frame(offset)),
+        }
+    }
+}
+
+fn read(index: &RwLock<ActiveIndex>) -> RwLockReadGuard<'_, ActiveIndex> {
+    index.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn owned(names: Vec<&str>) -> Vec<String> {
+    names.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,374 @@
+//! All indexes of a log, and the questions that a log asks them.
+//!
+//! A file index has a filter, so that a layer without an answer usually costs a look into memory.
+
+use std::ops::Range;
+
+use ledger_core::Direction;
+
+use super::active::Candidates;
+use super::change::{Change, ChangeKind};
+use super::hash::KeyHash;
+use super::layer::{Layer, LayerAt};
+use super::{IndexError, Spot, Stretch};
+use crate::disk::Patience;
+use crate::format::{Position, StreamNumber};
+
+/// Indexes that cover a log, oldest first. They do not change: a roll makes new ones.
+#[derive(Debug, Default)]
+pub(crate) struct Layers {
+    layers: Vec<Layer>,
+}
+
+impl Layers {
+    /// Puts `layers` together: oldest first, none beside another.
+    pub(crate) fn new(layers: Vec<Layer>) -> Self {
+        Self { layers }
+    }
+
+    /// The layers, oldest first.
+    pub(crate) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Looks at them as they were when the log ended at `below`, which is not before the end of any file layer.
+    pub(crate) fn at(&self, below: Position, patience: Patience) -> Look<'_> {
+        Look {
+            layers: &self.layers,
+            below,
+            patience,
+        }
+    }
+}
+
+/// The indexes at some point of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look<'a> {
+    layers: &'a [Layer],
+    below: Position,
+    patience: Patience,
+}
+
+type Result<T, E = IndexError> = std::result::Result<T, E>;
+
+// By id and order key.
+impl Look<'_> {
+    /// Finds the entries of `stream` with `ids`, at most `limit` of them from the end that `direction` begins at.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn entries(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        direction: Direction,
+        limit: usize,
+        out: &mut Vec<Stretch>,
+    ) -> Result<()> {
+        let limit = count(out) + limit;
+        self.walk(stream, &ids, direction, |layer| {
+            let (known, left) = (out.len(), limit - count(out));
+            layer.stretches(stream, ids.clone(), direction, left, out)?;
+            let reached_end = match (direction, out.get(known..).and_then(<[_]>::last)) {
+                (Direction::Ascending, Some(last)) => last.id + u64::from(last.count) >= ids.end,
+                (Direction::Descending, Some(last)) => last.id <= ids.start,
+                (_, None) => false,
+            };
+            Ok(reached_end || count(out) >= limit)
+        })
+    }
+
+    /// Finds entries of `stream` that may have the order key: those with `ids`, at most `limit` of them.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn order_key(
+        &self,
+        stream: StreamNumber,
+        hash: KeyHash,
+        ids: Range<u64>,
+        direction: Direction,
+        limit: usize,
+        out: &mut Vec<Spot>,
+    ) -> Result<()> {
+        let limit = out.len() + limit;
+        self.walk(stream, &ids, direction, |layer| {
+            let left = limit - out.len();
+            layer.order_key(stream, hash, ids.clone(), direction, left, out)?;
+            Ok(out.len() >= limit)
+        })
+    }
+
+    /// Finds entries of `stream` that have an `expires_at`: those with `ids`, at most `limit` of them, oldest first.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn expiring(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        limit: usize,
+        out: &mut Vec<Spot>,
+    ) -> Result<()> {
+        let limit = out.len() + limit;
+        self.walk(stream, &ids, Direction::Ascending, |layer| {
+            layer.expiring(stream, ids.clone(), limit - out.len(), out)?;
+            Ok(out.len() >= limit)
+        })
+    }
+
+    /// The newest entry of `stream`.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn newest_entry(&self, stream: StreamNumber) -> Result<Option<Spot>> {
+        self.newest(|layer| layer.newest_entry(stream))
+    }
+
+    /// Shows `visit` the layers that can hold `ids` of `stream`, until it answers that it has enough.
+    fn walk(
+        &self,
+        stream: StreamNumber,
+        ids: &Range<u64>,
+        direction: Direction,
+        mut visit: impl FnMut(LayerAt<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let layers: &mut dyn Iterator<Item = usize> = match direction {
+            Direction::Ascending => &mut (self.layer_of(stream, ids.start)?..self.layers.len()),
+            Direction::Descending => &mut (0..=self.layer_of(stream, ids.end - 1)?).rev(),
+        };
+        for layer in layers.filter_map(|layer| self.layer(layer)) {
+            if visit(layer)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last layer in which `stream` begins with `id` or less; that is where `id` is, if it is anywhere.
+    fn layer_of(&self, stream: StreamNumber, id: u64) -> Result<usize> {
+        let mut found = 0;
+        let (mut low, mut high) = (0, self.layers.len());
+        let mut middle = high.saturating_sub(1);
+        while low < high {
+            match self.begins(stream, low..middle + 1)? {
+                Some((layer, first)) if first > id => high = layer,
+                Some((layer, _)) => (found, low) = (layer, middle + 1),
+                None => low = middle + 1,
+            }
+            middle = low + (high.saturating_sub(low)) / 2;
+        }
+        Ok(found)
+    }
+
+    /// The newest of some layers that has entries of `stream`, and its first id there.
+    fn begins(&self, stream: StreamNumber, layers: Range<usize>) -> Result<Option<(usize, u64)>> {
+        for index in layers.rev() {
+            if let Some(layer) = self.layer(index)
+                && let Some(first) = layer.first_id(stream)?
+            {
+                return Ok(Some((index, first)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn count(stretches: &[Stretch]) -> usize {
+    stretches.iter().map(|stretch| stretch.count as usize).sum()
+}
+
+// By keys that the log has to confirm.
+impl Look<'_> {
+    /// Finds the newest entry of `stream` with a dedup key of that hash which `is_it` confirms.
+    ///
+    /// # Errors
+    /// Those of the files and of `is_it`.
+    pub(crate) fn dedup_key<E: From<IndexError>>(
+        &self,
+        stream: StreamNumber,
+        hash: KeyHash,
+        mut is_it: impl FnMut(Spot) -> Result<bool, E>,
+    ) -> Result<Option<Spot>, E> {
+        for layer in self.newest_first() {
+            for ordinal in layer.dedup_key(hash)? {
+                if let Some(spot) = layer.spot(stream, ordinal)?
+                    && is_it(spot)?
+                {
+                    return Ok(Some(spot));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds all entries of `stream` with a dedup key of one of `hashes`, each with the index of its hash: the newest
+    /// first. Quicker than one hash after the other.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn dedup_keys(
+        &self,
+        stream: StreamNumber,
+        hashes: &[KeyHash],
+        out: &mut Vec<(usize, Spot)>,
+    ) -> Result<()> {
+        for layer in self.newest_first() {
+            layer.dedup_keys(hashes, |index, ordinal| {
+                let spot = layer.spot(stream, ordinal)?;
+                out.extend(spot.map(|spot| (index, spot)));
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Finds the newest record about the name of a stream that `take` makes something of.
+    ///
+    /// # Errors
+    /// Those of the files and of `take`.
+    pub(crate) fn name<T, E: From<IndexError>>(
+        &self,
+        hash: KeyHash,
+        take: impl FnMut(Position) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        self.record(|layer| layer.name_records(hash), take)
+    }
+
+    /// Finds the newest record about a checkpoint that `take` makes something of.
+    ///
+    /// # Errors
+    /// Those of the files and of `take`.
+    pub(crate) fn checkpoint<T, E: From<IndexError>>(
+        &self,
+        hash: KeyHash,
+        take: impl FnMut(Position) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        self.record(|layer| layer.checkpoint_records(hash), take)
+    }
+
+    fn record<T, E: From<IndexError>>(
+        &self,
+        candidates: impl Fn(LayerAt<'_>) -> Result<Candidates>,
+        mut take: impl FnMut(Position) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        for layer in self.newest_first() {
+            for offset in candidates(layer)? {
+                if let Some(taken) = take(Position::new(layer.segment(), offset))? {
+                    return Ok(Some(taken));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+// What was said about streams and entries, and names.
+impl Look<'_> {
+    /// Where the state of `stream`, or what was removed of it, was written last.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn newest_change(
+        &self,
+        stream: StreamNumber,
+        change: Change,
+    ) -> Result<Option<Position>> {
+        self.newest(|layer| layer.newest_change(stream, change))
+    }
+
+    /// Finds what was written about the entries of `stream` with `ids`: in the order of their ids, the oldest first.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn changes(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        out: &mut Vec<(u64, ChangeKind, Position)>,
+    ) -> Result<()> {
+        let known = out.len();
+        for layer in self.newest_first() {
+            layer.entry_changes(stream, &ids, out)?;
+        }
+        out[known..].sort_unstable_by_key(|(id, _, position)| (*id, *position));
+        Ok(())
+    }
+
+    /// Lists up to `limit` names of streams behind `after`, in byte order. They may have been freed since.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn names(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        self.list(limit, |layer| layer.names(after, limit))
+    }
+
+    /// Lists up to `limit` names of checkpoints of `stream` behind `after`, in byte order. They may have been deleted
+    /// since.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn checkpoint_names(
+        &self,
+        stream: StreamNumber,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.list(limit, |layer| layer.checkpoint_names(stream, after, limit))
+    }
+
+    fn list(
+        &self,
+        limit: usize,
+        names: impl Fn(LayerAt<'_>) -> Result<Vec<String>>,
+    ) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        for layer in self.newest_first() {
+            all.append(&mut names(layer)?);
+            all.sort_unstable();
+            all.dedup();
+            all.truncate(limit);
+        }
+        Ok(all)
+    }
+
+    /// The frame that holds what is at `position`; none if the layers do not cover it.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn frame(&self, position: Position) -> Result<Option<Position>> {
+        let start = |layer: &Layer| layer.start() <= position;
+        let covering = self.layers.partition_point(start);
+        let Some(layer) = covering.checked_sub(1).and_then(|index| self.layer(index)) else {
+            return Ok(None);
+        };
+        if layer.segment() != position.segment() {
+            return Ok(None);
+        }
+        let frame = layer.frame(position.offset())?;
+        Ok(frame.map(|offset| Position::new(layer.segment(), offset)))
+    }
+}
+
+impl<'a> Look<'a> {
+    fn layer(&self, index: usize) -> Option<LayerAt<'a>> {
+        LayerAt::new(self.layers.get(index)?, self.below, self.patience)
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = LayerAt<'a>> + '_ {
+        let indices = (0..self.layers.len()).rev();
+        indices.filter_map(|index| self.layer(index))
+    }
+
+    fn newest<T>(&self, look: impl Fn(LayerAt<'a>) -> Result<Option<T>>) -> Result<Option<T>> {
+        for layer in self.newest_first() {
+            if let Some(found) = look(layer)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,208 @@
+//! A hash table from tags to numbers that is sorted at all times.
+//!
+//! A slot holds a tag and a value in one word. A tag's home follows from its highest bits, and the slots behind a home
+//! are kept in order: so a look-up ends at the first greater tag, growing is one pass over both tables, and a file is
+//! written by walking along. The hashes are the tags, so they need not be kept beside it.
+
+use std::hint::black_box;
+
+/// Pairs of a tag and a value, in their order. A value is less than `u32::MAX`.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Each a tag above a value, or [`EMPTY`]. The last is always empty, which ends every probe.
+    slots: Vec<u64>,
+    /// How far a tag is shifted down to its home.
+    shift: u32,
+    len: usize,
+}
+
+/// Greater than every pair.
+const EMPTY: u64 = u64::MAX;
+
+const BITS_MIN: u32 = 8;
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::with_bits(BITS_MIN)
+    }
+}
+
+impl Table {
+    /// A table with 2^`bits` homes, and slots for what overflows behind the last one.
+    fn with_bits(bits: u32) -> Self {
+        let homes = 1usize << bits;
+        Self {
+            slots: vec![EMPTY; homes + homes / 16 + 16],
+            shift: 32 - bits,
+            len: 0,
+        }
+    }
+
+    /// Empties it. What it has allocated stays.
+    pub(super) fn clear(&mut self) {
+        self.slots.fill(EMPTY);
+        self.len = 0;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<u64>()
+    }
+
+    /// The values under `tag`, ascending.
+    pub(super) fn get(&self, tag: u32) -> impl Iterator<Item = u32> + '_ {
+        let start = self.lower_bound(pair(tag, 0));
+        self.slots[start..]
+            .iter()
+            .take_while(move |slot| tag_of(**slot) == tag && **slot != EMPTY)
+            .map(|slot| *slot as u32)
+    }
+
+    /// The first value under `tag` that `is_it` takes, to be replaced by one that is not out of order.
+    pub(super) fn find_mut(
+        &mut self,
+        tag: u32,
+        is_it: impl Fn(u32) -> bool,
+    ) -> Option<ValueMut<'_>> {
+        let start = self.lower_bound(pair(tag, 0));
+        let slots = self.slots[start..].iter_mut();
+        slots
+            .take_while(|slot| tag_of(**slot) == tag && **slot != EMPTY)
+            .find(|slot| is_it(**slot as u32))
+            .map(ValueMut)
+    }
+
+    /// Adds a pair.
+    pub(super) fn insert(&mut self, tag: u32, value: u32) {
+        if self.is_crowded() {
+            self.grow();
+        }
+        self.insert_pair(pair(tag, value));
+        self.len += 1;
+        if self.slots.last() != Some(&EMPTY) {
+            self.grow();
+        }
+    }
+
+    /// All pairs, ascending.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let taken = self.slots.iter().filter(|slot| **slot != EMPTY);
+        taken.map(|slot| (tag_of(*slot), *slot as u32))
+    }
+
+    /// Loads the homes of `tags` into the processor's cache, many at a time instead of one after the other.
+    pub(super) fn prefetch(&self, tags: impl Iterator<Item = u32>) {
+        let touched = tags.fold(0, |touched, tag| touched ^ self.slots[self.home(tag)]);
+        black_box(touched);
+    }
+
+    fn home(&self, tag: u32) -> usize {
+        (tag >> self.shift) as usize
+    }
+
+    /// Where `pair` is, or would be.
+    fn lower_bound(&self, pair: u64) -> usize {
+        let home = self.home(tag_of(pair));
+        let behind = self.slots[home..].iter().position(|slot| *slot >= pair);
+        home + behind.expect("the last slot is empty")
+    }
+
+    fn insert_pair(&mut self, pair: u64) {
+        let start = self.lower_bound(pair);
+        let mut carried = pair;
+        for slot in &mut self.slots[start..] {
+            std::mem::swap(slot, &mut carried);
+            if carried == EMPTY {
+                break;
+            }
+        }
+    }
+
+    /// Three quarters of the homes are taken: beyond that, probes become long.
+    fn is_crowded(&self) -> bool {
+        let homes = 1usize << (32 - self.shift);
+        self.len >= homes / 4 * 3
+    }
+
+    fn grow(&mut self) {
+        let mut grown = Self::with_bits(33 - self.shift);
+        let mut free = 0;
+        for slot in self.slots.iter().filter(|slot| **slot != EMPTY) {
+            free = grown.home(tag_of(*slot)).max(free);
+            grown.slots[free] = *slot;
+            free += 1;
+        }
+        grown.len = self.len;
+        *self = grown;
+    }
+}
+
+/// A value in its place.
+pub(super) struct ValueMut<'a>(&'a mut u64);
+
+impl ValueMut<'_> {
+    pub(super) fn get(&self) -> u32 {
+        *self.0 as u32
+    }
+
+    pub(super) fn set(&mut self, value: u32) {
+        *self.0 = pair(tag_of(*self.0), value);
+    }
+}
+
+fn pair(tag: u32, value: u32) -> u64 {
+    u64::from(tag) << 32 | u64::from(value)
+}
+
+fn tag_of(pair: u64) -> u32 {
+    (pair >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_holds_what_was_inserted_in_order(
+            pairs in proptest::collection::vec((any::<u32>(), 0..u32::MAX), 0..2000),
+            few in proptest::collection::vec((0..4u32, 0..u32::MAX), 0..40),
+        ) {
+            let mut table = Table::default();
+            let mut model: Vec<(u32, u32)> = pairs.into_iter().chain(few).collect();
+            model.push((u32::MAX, 1));
+            for (tag, value) in &model {
+                table.insert(*tag, *value);
+            }
+            model.sort_unstable();
+            prop_assert_eq!(table.pairs().collect::<Vec<_>>(), model.clone());
+            for tag in model.iter().map(|(tag, _)| *tag).chain([0, 5, u32::MAX]) {
+                let expected: Vec<u32> =
+                    model.iter().filter(|pair| pair.0 == tag).map(|pair| pair.1).collect();
+                prop_assert_eq!(table.get(tag).collect::<Vec<_>>(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_of_the_greatest_tags_grows_beyond_its_end() {
+        let mut table = Table::default();
+        for value in 0..1000 {
+            table.insert(u32::MAX, value);
+        }
+        assert!(table.get(u32::MAX).eq(0..1000));
+    }
+
+    #[test]
+    fn a_cleared_table_is_empty() {
+        let mut table = Table::default();
+        table.insert(7, 7);
+        table.clear();
+        assert_eq!((table.len(), table.get(7).count()), (0, 0));
+    }
+}
