@@ -1,0 +1,23 @@
+//! Running one task with one engine.
+
+use std::path::Path;
+
+use crate::answer::Outcome;
+use crate::engine::Engine;
+use crate::task::Task;
+use crate::{Result, memory, read, verify, write};
+
+/// Runs `task` in `dir`.
+pub(crate) fn run<E: Engine>(dir: &Path, task: &Task) -> Result<Outcome> {
+    memory::touch(task.bytes());
+    Ok(match task {
+        Task::Write(task) => Outcome::Measured(write::write::<E>(dir, *task)?),
+        Task::Fill(volume) => Outcome::Measured(write::fill::<E>(dir, *volume)?),
+        Task::Reopen => Outcome::Measured(read::reopen::<E>(dir)?),
+        Task::Read(task) => Outcome::Measured(read::read::<E>(dir, *task)?),
+        Task::Verify {
+            appended,
+            record_bytes,
+        } => Outcome::Found(verify::verify::<E>(dir, appended, *record_bytes)),
+    })
+}

@@ -1,0 +1,119 @@
+//! Appending, against the clock and otherwise.
+
+use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::answer::Measured;
+use crate::engine::{Engine, NotOffered};
+use crate::records::Records;
+use crate::task::{Volume, Write};
+use crate::{Result, memory};
+
+/// How many records are appended between two looks at the clock: few enough for the slowest engine.
+const LOOK_EVERY: u64 = 64;
+
+/// The batches that logs are filled in.
+const FILL_BATCH: usize = 1_000;
+
+/// Appends to an empty log, against the clock. The log is not closed: the caller is killed.
+pub(crate) fn write<E: Engine>(dir: &Path, task: Write) -> Result<Measured> {
+    if !E::PROMISES.contains(&task.promise) {
+        return Err(NotOffered.into());
+    }
+    let engines = handles(E::open(dir, task.promise)?, task.threads)?;
+    memory::forget_peak();
+    let barrier = &Barrier::new(task.threads);
+    let laps = thread::scope(|scope| {
+        let threads: Vec<_> = (0..)
+            .zip(engines)
+            .map(|(thread, engine)| scope.spawn(move || one_thread(engine, thread, task, barrier)))
+            .collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
+        threads.into_iter().map(join).collect::<Result<Vec<_>>>()
+    })?;
+    let first = laps.iter().map(|lap| lap.start).min();
+    let last = laps.iter().map(|lap| lap.end).max();
+    let time = last.zip(first).map(|(last, first)| last - first);
+    Ok(Measured {
+        records: laps.iter().map(|lap| lap.records).collect(),
+        time: time.ok_or("there is no thread to append")?,
+        memory_peak_kib: memory::peak_kib()?,
+    })
+}
+
+fn handles<E: Engine>(engine: E, threads: usize) -> Result<Vec<E>> {
+    let mut handles = Vec::with_capacity(threads);
+    for _ in 1..threads {
+        handles.push(engine.fork()?);
+    }
+    handles.push(engine);
+    Ok(handles)
+}
+
+struct ThreadLap {
+    start: Instant,
+    end: Instant,
+    records: u64,
+}
+
+fn one_thread<E: Engine>(
+    mut engine: E,
+    thread: usize,
+    task: Write,
+    barrier: &Barrier,
+) -> Result<ThreadLap> {
+    let mut records = Records::new(task.record_bytes, thread);
+    let share = task.records_max / task.threads as u64;
+    barrier.wait();
+    let start = Instant::now();
+    let deadline = start + Duration::from_millis(task.millis_max);
+    let mut appended = 0;
+    while appended < share && Instant::now() < deadline {
+        let until = share.min(appended + LOOK_EVERY.max(task.batch as u64));
+        appended = append(&mut engine, &mut records, appended..until, task.batch)?;
+    }
+    let end = Instant::now();
+    // Not dropped: no engine shall get the time to save what it has promised already.
+    std::mem::forget(engine);
+    Ok(ThreadLap {
+        start,
+        end,
+        records: appended,
+    })
+}
+
+/// Appends records, by batches of `batch` or one by one, and answers which one comes next.
+fn append<E: Engine>(
+    engine: &mut E,
+    records: &mut Records,
+    numbers: std::ops::Range<u64>,
+    batch: usize,
+) -> Result<u64> {
+    let mut next = numbers.start;
+    while next < numbers.end {
+        let count = batch.min((numbers.end - next) as usize);
+        match batch {
+            1 => engine.append(records.one(next))?,
+            _ => engine.append_batch(&records.batch(next, count))?,
+        }
+        next += count as u64;
+    }
+    Ok(next)
+}
+
+/// Fills an empty log in batches and closes it.
+pub(crate) fn fill<E: Engine>(dir: &Path, volume: Volume) -> Result<Measured> {
+    let mut engine = E::open(dir, E::PROMISES[0])?;
+    let mut records = Records::new(volume.record_bytes, 0);
+    memory::forget_peak();
+    let start = Instant::now();
+    let appended = append(&mut engine, &mut records, 0..volume.records, FILL_BATCH)?;
+    engine.close()?;
+    Ok(Measured {
+        records: vec![appended],
+        time: start.elapsed(),
+        memory_peak_kib: memory::peak_kib()?,
+    })
+}
