@@ -112,6 +112,12 @@ impl<'a> EntryRef<'a> {
         self.flags() & flag::FIELDS == 0
     }
 
+    /// Whether the payload stands in the entry as it was appended.
+    #[inline]
+    fn is_payload_stored(&self) -> bool {
+        self.flags() & flag::MORE == 0
+    }
+
     /// What it has beside its payload.
     ///
     /// # Errors
@@ -136,8 +142,9 @@ impl<'a> EntryRef<'a> {
     ///
     /// # Errors
     /// It is compressed, and damaged.
+    #[inline]
     pub(crate) fn payload(&self) -> Result<Cow<'a, [u8]>> {
-        if self.is_plain() {
+        if self.is_payload_stored() {
             return Ok(Cow::Borrowed(self.stored));
         }
         self.payload_with(&self.fields()?)
@@ -157,7 +164,7 @@ impl<'a> EntryRef<'a> {
     /// Those of [`fields`](Self::fields).
     #[inline]
     pub(crate) fn payload_bytes(&self) -> Result<u64> {
-        if self.is_plain() {
+        if self.is_payload_stored() {
             return Ok(self.stored.len() as u64);
         }
         Ok(self.fields()?.payload_bytes)

@@ -1,7 +1,8 @@
 //! A frame: one commit.
 //!
-//! `checksum u32, length u32, body`. The checksum covers the segment's generation, the frame's position and its length,
-//! and then the body: bytes that were written for another place, another file or another length never pass.
+//! `checksum u32, length u32, body`. The checksum covers the body, and the segment's generation, the frame's position and
+//! its length: bytes that were written for another place, another file or another length never pass. Zeroes behind the
+//! last record bring every frame to a multiple of eight bytes, so that frames begin at such offsets only.
 
 use ledger_core::Timestamp;
 
@@ -18,8 +19,8 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 8;
 /// The first byte of a body. The lower four bits are for later.
 pub(super) const BODY_TAG: u8 = 0xA0;
 
-/// Tag, claim and time, a byte each.
-pub(super) const BODY_BYTES_MIN: u32 = 3;
+/// Frames begin and end at multiples of this.
+pub(super) const FRAME_ALIGNMENT: usize = 8;
 
 /// What is found where a frame might begin.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +66,7 @@ pub(crate) fn read_frame<'a>(bytes: &'a [u8], segment: &SegmentHeader, offset: u
             needed: header.frame_bytes(),
         };
     };
-    let is_right = crc(header.seed(segment, offset), body) == header.crc;
+    let is_right = crc(0, body) ^ header.place_crc(segment, offset) == header.crc;
     if !is_right && !is_planted(Mistake::ChecksumIgnored) {
         return Found::Bad(Malformed("a frame has another checksum"));
     }
@@ -145,7 +146,7 @@ impl<'a> Frame<'a> {
     ) -> impl Iterator<Item = Result<(u32, Record<'a>), Malformed>> + use<'a> {
         let (mut input, end, time) = (Input::new(self.records), self.bytes_len, self.recorded_at);
         std::iter::from_fn(move || {
-            if input.is_empty() {
+            if is_padding(input.rest()) {
                 return None;
             }
             let offset = end - input.len() as u32;
@@ -174,6 +175,12 @@ impl<'a> Frame<'a> {
             self.recorded_at,
         )
     }
+}
+
+/// Whether nothing follows but what brings the frame to its length.
+#[inline]
+fn is_padding(rest: &[u8]) -> bool {
+    rest.len() < FRAME_ALIGNMENT && rest.iter().all(|byte| *byte == 0)
 }
 
 fn claimed(segment: &SegmentHeader, offset: u32, distance: u64) -> Result<Position, Malformed> {
@@ -214,16 +221,20 @@ impl Header {
 
     /// Whether a frame of this length can lie at `offset`: no segment is as long as 4 GiB.
     pub(super) fn is_possible(self, offset: u32) -> bool {
-        self.len >= BODY_BYTES_MIN && u64::from(offset) + self.frame_bytes() <= u64::from(u32::MAX)
+        self.len > 0
+            && (self.len as usize).is_multiple_of(FRAME_ALIGNMENT)
+            && u64::from(offset) + self.frame_bytes() <= u64::from(u32::MAX)
     }
 
     fn frame_bytes(self) -> u64 {
         FRAME_HEADER_BYTES as u64 + u64::from(self.len)
     }
 
-    /// The checksum of what stands before the body: generation, position and length, eight bytes each.
+    /// The checksum of where and how long the frame is: generation, position and length, eight bytes each.
+    ///
+    /// It is added to that of the body, rather than continued by it: the two are then computed side by side.
     #[inline]
-    pub(super) fn seed(self, segment: &SegmentHeader, offset: u32) -> u32 {
+    pub(super) fn place_crc(self, segment: &SegmentHeader, offset: u32) -> u32 {
         let covered = |value: u64, mistake| if is_planted(mistake) { 0 } else { value };
         let generation = covered(segment.generation, Mistake::ChecksumWithoutGeneration);
         let position = covered(

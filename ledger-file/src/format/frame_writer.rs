@@ -5,7 +5,7 @@ use ledger_core::Timestamp;
 use super::append::{AppendHead, tag};
 use super::checksum::crc;
 use super::entry::EntryRef;
-use super::frame::{BODY_TAG, FRAME_HEADER_BYTES, Header};
+use super::frame::{BODY_TAG, FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Header};
 use super::new_record::{NewRecord, put_tombstone};
 use super::payload::Compressed;
 use super::position::Position;
@@ -14,7 +14,8 @@ use super::segment::SegmentHeader;
 use super::varint::{self, VARINT_BYTES_MAX};
 
 /// The most bytes that a frame takes beside its records.
-pub(crate) const FRAME_OVERHEAD_BYTES_MAX: usize = FRAME_HEADER_BYTES + 1 + 2 * VARINT_BYTES_MAX;
+pub(crate) const FRAME_OVERHEAD_BYTES_MAX: usize =
+    FRAME_HEADER_BYTES + 1 + 2 * VARINT_BYTES_MAX + FRAME_ALIGNMENT;
 
 /// The most bytes that an append takes in a frame beside its entries.
 pub(crate) const APPEND_OVERHEAD_BYTES_MAX: usize = 1 + COUNTS_BYTES + 4 * VARINT_BYTES_MAX;
@@ -135,14 +136,15 @@ impl<'a> FrameWriter<'a> {
     /// If it is longer than 4 GiB, which no limit allows.
     #[inline]
     pub(crate) fn finish(self) -> u32 {
-        let bytes_len =
-            u32::try_from(self.buf.len() - self.start).expect("limits keep frames far below 4 GiB");
+        let bytes = (self.buf.len() - self.start).next_multiple_of(FRAME_ALIGNMENT);
+        let bytes_len = u32::try_from(bytes).expect("limits keep frames far below 4 GiB");
+        self.buf.resize(self.start + bytes, 0);
         let (header, body) = self.buf[self.start..].split_at_mut(FRAME_HEADER_BYTES);
         let mut written = Header {
             crc: 0,
-            len: body.len() as u32,
+            len: bytes_len - FRAME_HEADER_BYTES as u32,
         };
-        written.crc = crc(written.seed(self.segment, self.offset), body);
+        written.crc = crc(0, body) ^ written.place_crc(self.segment, self.offset);
         header.copy_from_slice(&written.encode());
         bytes_len
     }

@@ -438,16 +438,17 @@ proptest! {
 
     #[test]
     fn claims_are_found_wherever_their_frames_begin(
-        before in vec(any::<u8>(), 0..300), between in vec(any::<u8>(), 0..300), first in 0..100u32, second in 0..100u32,
+        before in vec(any::<[u8; 8]>(), 0..40), between in vec(any::<[u8; 8]>(), 0..40), first in 0..100u32, second in 0..100u32,
     ) {
         let segment = segment();
-        let mut bytes = before;
+        let mut bytes = before.concat();
         let one = segment.at(64 + first);
         bytes.extend(small(1_000 + bytes.len() as u32, Some(one)));
-        bytes.extend(between);
+        bytes.extend(between.concat());
         let other = segment.at(64 + second);
         bytes.extend(small(1_000 + bytes.len() as u32, Some(other)));
         prop_assert_eq!(newest_claim(&bytes, &segment, 1_000), Some(one.max(other)));
+        prop_assert_eq!(newest_claim(&bytes[1..], &segment, 1_001).is_some(), true);
     }
 
     #[test]
@@ -482,14 +483,14 @@ fn zeroes_are_nothing() {
 fn a_frame_reaches_no_further_than_a_segment_can() {
     let mut bytes = [0xFF; 64];
     assert!(matches!(read_frame(&bytes, &segment(), 64), Found::Bad(_)));
-    bytes[4..8].copy_from_slice(&100u32.to_le_bytes());
+    bytes[4..8].copy_from_slice(&104u32.to_le_bytes());
     assert!(matches!(
-        read_frame(&bytes, &segment(), u32::MAX - 107),
+        read_frame(&bytes, &segment(), u32::MAX - 111),
         Found::Bad(_)
     ));
     assert!(matches!(
-        read_frame(&bytes, &segment(), u32::MAX - 108),
-        Found::Short { needed: 108 }
+        read_frame(&bytes, &segment(), u32::MAX - 112),
+        Found::Short { needed: 112 }
     ));
 }
 
@@ -590,5 +591,18 @@ fn a_batch_costs_little_beside_its_payloads() {
     append.finish();
     frame.finish();
     assert_eq!(buf.len(), 1_000 * 102 + 24);
-    assert_eq!(small(64, None).len() - b"hello".len(), 18);
+    assert_eq!(small(64, None).len(), 24);
+}
+
+#[test]
+fn frames_end_where_the_next_may_begin() {
+    let segment = segment();
+    for len in 0..20 {
+        let mut buf = Vec::new();
+        let mut frame = FrameWriter::begin(&mut buf, &segment, 64, at(0), None);
+        frame.append_one(&head(), &NewRecord::octets(&[0; 20][..len]));
+        assert_eq!(frame.finish() as usize, buf.len());
+        assert_eq!(buf.len() % 8, 0);
+        assert_eq!(frame_in(&buf, &segment, 64).records().count(), 1);
+    }
 }
