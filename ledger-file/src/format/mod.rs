@@ -10,6 +10,8 @@
 mod append;
 mod checksum;
 mod entry;
+#[cfg(any(test, fuzzing))]
+mod exhaust;
 mod frame;
 mod frame_writer;
 mod header;
@@ -28,6 +30,8 @@ mod varint;
 
 pub(crate) use append::{Append, AppendHead, Entries};
 pub(crate) use entry::{EntryRef, Fields};
+#[cfg(any(test, fuzzing))]
+pub(crate) use exhaust::{exhaust, framed};
 pub(crate) use frame::{FRAME_HEADER_BYTES, Found, Frame, read_frame};
 pub(crate) use frame_writer::{
     APPEND_OVERHEAD_BYTES_MAX, AppendWriter, FRAME_OVERHEAD_BYTES_MAX, FrameWriter,
