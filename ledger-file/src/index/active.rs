@@ -28,7 +28,7 @@ pub(crate) struct ActiveIndex {
     pub(super) offsets: Vec<u32>,
     /// Entries of one stream that follow each other, by their first ordinal. They leave no ordinal out.
     pub(super) runs: Vec<Run>,
-    runs_by_stream: Postings,
+    pub(super) runs_by_stream: Postings,
     /// The ordinals of each order key.
     pub(super) order_keys: Postings,
     /// The ordinal of each dedup key.
@@ -457,7 +457,8 @@ impl ActiveIndex {
         let Some(run) = runs.next().map(|run| self.run(run, end)) else {
             return end;
         };
-        run.ordinals.start + id.saturating_sub(run.first_id) as u32
+        let before = id.saturating_sub(run.first_id) as u32;
+        (run.ordinals.start + before).min(end)
     }
 
     /// The run with that index, up to the ordinal `end`.

@@ -48,10 +48,17 @@ impl Latest {
         std::iter::successors(newest, |place| self.before.get(place).copied())
     }
 
+    /// All tags, ascending.
+    pub(super) fn tags(&self) -> impl Iterator<Item = u32> + '_ {
+        self.newest.pairs().map(|(tag, _)| tag)
+    }
+
     /// All places with their tags, ascending by tag, then newest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let tags = self.newest.pairs().map(|(tag, _)| tag);
-        tags.flat_map(|tag| self.get(tag).map(move |place| (tag, place)))
+        self.newest.pairs().flat_map(|(tag, newest)| {
+            let before = |place: &u32| self.before.get(place).copied();
+            std::iter::successors(Some(newest), before).map(move |place| (tag, place))
+        })
     }
 }
 

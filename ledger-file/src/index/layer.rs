@@ -8,6 +8,7 @@ use ledger_core::Direction;
 use super::active::{ActiveIndex, Candidates, NO_STREAM};
 use super::change::{Change, ChangeKind};
 use super::hash::KeyHash;
+use super::sealed::SealedIndex;
 use super::{IndexError, Origin, Spot, Stretch};
 use crate::disk::Patience;
 use crate::format::{Position, StreamNumber};
@@ -17,6 +18,8 @@ use crate::format::{Position, StreamNumber};
 pub(crate) enum Layer {
     /// Of what is appended now, or was until its file is written. No lock on it is held while anything is read.
     Memory(Arc<RwLock<ActiveIndex>>),
+    /// Of what is sealed.
+    Sealed(Arc<SealedIndex>),
 }
 
 impl Layer {
@@ -24,6 +27,7 @@ impl Layer {
     pub(crate) fn origin(&self) -> Origin {
         match self {
             Self::Memory(index) => read(index).origin,
+            Self::Sealed(index) => index.origin(),
         }
     }
 
@@ -75,9 +79,12 @@ impl<'a> LayerAt<'a> {
         match self.layer {
             Layer::Memory(index) => {
                 read(index).stretches(stream, ids, direction, limit, self.bound, out);
+                Ok(())
+            }
+            Layer::Sealed(index) => {
+                index.stretches(stream, ids, direction, limit, self.patience, out)
             }
         }
-        Ok(())
     }
 
     pub(super) fn order_key(
@@ -92,9 +99,12 @@ impl<'a> LayerAt<'a> {
         match self.layer {
             Layer::Memory(index) => {
                 read(index).order_key(stream, hash, ids, direction, limit, self.bound, out);
+                Ok(())
+            }
+            Layer::Sealed(index) => {
+                index.order_key(stream, hash, ids, direction, limit, self.patience, out)
             }
         }
-        Ok(())
     }
 
     pub(super) fn expiring(
@@ -105,20 +115,25 @@ impl<'a> LayerAt<'a> {
         out: &mut Vec<Spot>,
     ) -> Result<()> {
         match self.layer {
-            Layer::Memory(index) => read(index).expiring(stream, ids, limit, self.bound, out),
+            Layer::Memory(index) => {
+                read(index).expiring(stream, ids, limit, self.bound, out);
+                Ok(())
+            }
+            Layer::Sealed(index) => index.expiring(stream, ids, limit, self.patience, out),
         }
-        Ok(())
     }
 
     pub(super) fn newest_entry(&self, stream: StreamNumber) -> Result<Option<Spot>> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).newest_entry(stream, self.bound)),
+            Layer::Sealed(index) => index.newest_entry(stream, self.patience),
         }
     }
 
     pub(super) fn first_id(&self, stream: StreamNumber) -> Result<Option<u64>> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).first_id(stream)),
+            Layer::Sealed(index) => index.first_id(stream, self.patience),
         }
     }
 
@@ -126,6 +141,7 @@ impl<'a> LayerAt<'a> {
     pub(super) fn dedup_key(&self, hash: KeyHash) -> Result<Candidates> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).dedup_key(hash, self.bound)),
+            Layer::Sealed(index) => index.dedup_key(hash, self.patience),
         }
     }
 
@@ -140,27 +156,31 @@ impl<'a> LayerAt<'a> {
                 for (position, ordinal) in read(index).dedup_keys(hashes, self.bound) {
                     visit(position, ordinal)?;
                 }
+                Ok(())
             }
+            Layer::Sealed(index) => index.dedup_keys(hashes, self.patience, visit),
         }
-        Ok(())
     }
 
     /// The entry of `stream` with an ordinal; none if it belongs to another stream.
     pub(super) fn spot(&self, stream: StreamNumber, ordinal: u32) -> Result<Option<Spot>> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).spot(stream, ordinal)),
+            Layer::Sealed(index) => index.spot(stream, ordinal, self.patience),
         }
     }
 
     pub(super) fn name_records(&self, hash: KeyHash) -> Result<Candidates> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).name_records(hash, self.bound)),
+            Layer::Sealed(index) => index.name_records(hash, self.patience),
         }
     }
 
     pub(super) fn checkpoint_records(&self, hash: KeyHash) -> Result<Candidates> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).checkpoint_records(hash, self.bound)),
+            Layer::Sealed(index) => index.checkpoint_records(hash, self.patience),
         }
     }
 
@@ -171,6 +191,7 @@ impl<'a> LayerAt<'a> {
     ) -> Result<Option<Position>> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).newest_change(stream, change, self.bound)),
+            Layer::Sealed(index) => index.newest_change(stream, change, self.patience),
         }
     }
 
@@ -181,14 +202,18 @@ impl<'a> LayerAt<'a> {
         out: &mut Vec<(u64, ChangeKind, Position)>,
     ) -> Result<()> {
         match self.layer {
-            Layer::Memory(index) => read(index).entry_changes(stream, ids, self.bound, out),
+            Layer::Memory(index) => {
+                read(index).entry_changes(stream, ids, self.bound, out);
+                Ok(())
+            }
+            Layer::Sealed(index) => index.entry_changes(stream, ids, self.patience, out),
         }
-        Ok(())
     }
 
     pub(super) fn names(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
         match self.layer {
             Layer::Memory(index) => Ok(owned(read(index).names.list(NO_STREAM, after, limit))),
+            Layer::Sealed(index) => index.names(after, limit, self.patience),
         }
     }
 
@@ -202,12 +227,14 @@ impl<'a> LayerAt<'a> {
             Layer::Memory(index) => Ok(owned(
                 read(index).checkpoint_names.list(stream, after, limit),
             )),
+            Layer::Sealed(index) => index.checkpoint_names(stream, after, limit, self.patience),
         }
     }
 
     pub(super) fn frame(&self, offset: u32) -> Result<Option<u32>> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).frame(offset)),
+            Layer::Sealed(index) => index.frame(offset, self.patience),
         }
     }
 }

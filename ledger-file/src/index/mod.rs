@@ -10,13 +10,17 @@
 mod active;
 mod batch_keys;
 mod change;
+mod filter;
 mod hash;
 mod latest;
 mod layer;
 mod layers;
 mod names;
 mod postings;
+pub(crate) mod sealed;
 mod table;
+#[cfg(test)]
+mod testing;
 
 use std::io;
 use std::ops::Range;
@@ -29,6 +33,7 @@ pub(crate) use change::{Change, ChangeKind};
 pub(crate) use hash::{KeyHash, KeyHasher};
 pub(crate) use layer::Layer;
 pub(crate) use layers::{Layers, Look};
+pub(crate) use sealed::SealedIndex;
 
 use crate::format::Position;
 

@@ -90,6 +90,11 @@ impl Postings {
         place.map_or_else(Posting::default, |place| self.posting(place))
     }
 
+    /// The tags of all lists, ascending.
+    pub(super) fn tags(&self) -> impl Iterator<Item = u32> + '_ {
+        self.table.pairs().map(|(tag, _)| tag)
+    }
+
     /// All lists with their tags, ascending by tag.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Posting<'_>)> + '_ {
         let pairs = self.table.pairs();
@@ -165,6 +170,11 @@ fn new_chunk(before: u32, size: u32, arena: &mut Vec<u32>) -> u32 {
 }
 
 impl Posting<'_> {
+    /// The number of a list that has but one.
+    pub(super) fn only(&self) -> Option<u32> {
+        self.only
+    }
+
     /// The last number; none if the list is empty.
     pub(super) fn last(&self) -> Option<u32> {
         let in_chunks = self.chunks.last().and_then(|chunk| chunk.last().copied());

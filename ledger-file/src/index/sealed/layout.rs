@@ -1,0 +1,347 @@
+//! How an index file is laid out: a header, sections of blocks, and a directory of the blocks.
+//!
+//! Every byte is under a checksum: a block's is in the directory, the directory's in the header, the header's in its
+//! own end. A block is checked whenever it is read.
+
+use std::ops::Range;
+
+use super::super::Origin;
+use super::super::filter::Shape;
+use crate::format::StreamNumber;
+
+/// The bytes of a block; the header is one, too.
+pub(super) const BLOCK_BYTES: usize = 4096;
+
+/// A block begins with the number of its rows; the rows follow, and none goes on in the next block.
+pub(super) const ROWS_OFFSET: usize = 2;
+
+/// Where the header's checksum is; what is between its last field and this is zero.
+const CHECKSUM_OFFSET: usize = BLOCK_BYTES - 4;
+
+const MAGIC: &[u8; 8] = b"LEDGERIX";
+
+/// The format that is written, and the only one that is read: an index of another one is written again.
+const VERSION: u32 = 1;
+
+/// The parts of an index file, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    /// The filter's fingerprints, as many in a row as fit.
+    Filter,
+    /// Where each entry begins, by ordinal; packed.
+    Offsets,
+    /// Where each frame begins; packed.
+    Frames,
+    /// Tag, ordinal.
+    DedupKeys,
+    /// Tag, offset of a record.
+    NameRecords,
+    /// Tag, offset of a record.
+    CheckpointRecords,
+    /// Tag, ordinal or first row of `Postings`, count. A count of one: the ordinal itself.
+    OrderKeys,
+    /// Ordinals, ascending for each order key.
+    Postings,
+    /// Stream, first id, first ordinal, count; in the order of the streams' hashes, then of the ids.
+    Runs,
+    /// Stream, id, topic, offset of a record; in this order.
+    Changes,
+    /// Ordinals of entries that have an `expires_at`.
+    Expiring,
+    /// Names of streams, in byte order.
+    Names,
+    /// Names of checkpoints behind the numbers of their streams, in byte order.
+    CheckpointNames,
+}
+
+pub(super) const SECTIONS: usize = Section::CheckpointNames as usize + 1;
+
+impl Section {
+    pub(super) const ALL: [Self; SECTIONS] = [
+        Self::Filter,
+        Self::Offsets,
+        Self::Frames,
+        Self::DedupKeys,
+        Self::NameRecords,
+        Self::CheckpointRecords,
+        Self::OrderKeys,
+        Self::Postings,
+        Self::Runs,
+        Self::Changes,
+        Self::Expiring,
+        Self::Names,
+        Self::CheckpointNames,
+    ];
+
+    /// The bytes of a row; none if they differ.
+    pub(super) fn row_bytes(self) -> Option<usize> {
+        match self {
+            Self::Postings | Self::Expiring => Some(4),
+            Self::DedupKeys | Self::NameRecords | Self::CheckpointRecords => Some(8),
+            Self::OrderKeys => Some(12),
+            Self::Runs | Self::Changes => Some(24),
+            Self::Filter | Self::Offsets | Self::Frames | Self::Names | Self::CheckpointNames => {
+                None
+            }
+        }
+    }
+}
+
+/// How large a section is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) rows: u32,
+    pub(super) blocks: u32,
+}
+
+/// The first block of an index file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) origin: Origin,
+    /// Where in the segment the index ends.
+    pub(super) to: u32,
+    pub(super) entries: u32,
+    pub(super) highest_stream: StreamNumber,
+    pub(super) filter: Shape,
+    pub(super) filter_bytes: u32,
+    pub(super) sections: [Extent; SECTIONS],
+    /// CRC-32C of the directory.
+    pub(super) directory_checksum: u32,
+}
+
+impl Header {
+    /// The header as it stands in the file.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(BLOCK_BYTES);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&self.origin.log_id);
+        bytes.extend_from_slice(&self.origin.segment.to_le_bytes());
+        bytes.extend_from_slice(&self.origin.generation.to_le_bytes());
+        bytes.extend_from_slice(&self.highest_stream.0.to_le_bytes());
+        let words = [self.origin.from, self.to, self.entries];
+        let filter = [
+            self.filter.seed,
+            self.filter.window_bits,
+            self.filter.firsts,
+        ];
+        let sections = self.sections.iter().flat_map(|it| [it.rows, it.blocks]);
+        let rest = [self.filter_bytes, self.directory_checksum];
+        for word in words.into_iter().chain(filter).chain(rest).chain(sections) {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes.resize(CHECKSUM_OFFSET, 0);
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        let (checked, checksum) = bytes
+            .split_at_checked(CHECKSUM_OFFSET)
+            .ok_or("its header is cut off")?;
+        let mut fields = Fields(checked);
+        if fields.array::<8>()? != *MAGIC {
+            return Err("it is no index file");
+        }
+        if fields.u32()? != VERSION {
+            return Err("it is of another format");
+        }
+        if checksum != crc32c::crc32c(checked).to_le_bytes() {
+            return Err("its header does not match its checksum");
+        }
+        Self::decode_fields(&mut fields)
+    }
+
+    fn decode_fields(fields: &mut Fields<'_>) -> Result<Self, &'static str> {
+        let (log_id, segment) = (fields.array()?, fields.u32()?);
+        let (generation, highest_stream) = (fields.u64()?, StreamNumber(fields.u64()?));
+        let [from, to, entries, seed, window_bits, firsts] = fields.words()?;
+        let [filter_bytes, directory_checksum] = fields.words()?;
+        let mut sections = [Extent::default(); SECTIONS];
+        for extent in &mut sections {
+            let [rows, blocks] = fields.words()?;
+            *extent = Extent { rows, blocks };
+        }
+        Ok(Self {
+            origin: Origin {
+                log_id,
+                segment,
+                generation,
+                from,
+            },
+            to,
+            entries,
+            highest_stream,
+            filter: Shape {
+                seed,
+                window_bits,
+                firsts,
+            },
+            filter_bytes,
+            sections,
+            directory_checksum,
+        })
+    }
+
+    /// The blocks of a section, counted behind the header.
+    pub(super) fn blocks(&self, section: Section) -> Range<usize> {
+        let before = &self.sections[..section as usize];
+        let start = before.iter().map(|extent| extent.blocks as usize).sum();
+        start..start + self.extent(section).blocks as usize
+    }
+
+    pub(super) fn extent(&self, section: Section) -> Extent {
+        self.sections[section as usize]
+    }
+
+    /// How many blocks there are behind the header.
+    pub(super) fn blocks_total(&self) -> usize {
+        let blocks = self.sections.iter().map(|extent| extent.blocks as usize);
+        blocks.sum()
+    }
+
+    /// The length of a file with this header.
+    pub(super) fn file_bytes(&self) -> u64 {
+        let blocks = self.blocks_total() as u64;
+        block_offset(blocks) + blocks * Guard::BYTES as u64
+    }
+}
+
+/// Where the block with that index behind the header begins; that of the first index behind the last is the directory.
+pub(super) fn block_offset(index: u64) -> u64 {
+    (index + 1) * BLOCK_BYTES as u64
+}
+
+/// What the directory says of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Guard {
+    /// What the block's first row is searched by.
+    pub(super) fence: u64,
+    /// CRC-32C of the block.
+    pub(super) checksum: u32,
+}
+
+impl Guard {
+    pub(super) const BYTES: usize = 12;
+
+    pub(super) fn encode(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.fence.to_le_bytes());
+        bytes.extend_from_slice(&self.checksum.to_le_bytes());
+    }
+
+    /// Reads a whole directory.
+    pub(super) fn decode_all(bytes: &[u8]) -> Vec<Self> {
+        let (guards, _) = bytes.as_chunks::<{ Self::BYTES }>();
+        guards.iter().map(Self::decode).collect()
+    }
+
+    fn decode(bytes: &[u8; Self::BYTES]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+        Self {
+            fence: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            checksum: u32::from_le_bytes([i, j, k, l]),
+        }
+    }
+}
+
+/// Fields that follow each other.
+#[derive(Debug)]
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+
+impl Fields<'_> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
+        let (array, rest) = self.0.split_first_chunk().ok_or("a field is cut off")?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, &'static str> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, &'static str> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, &'static str> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn words<const N: usize>(&mut self) -> Result<[u32; N], &'static str> {
+        let mut words = [0; N];
+        for word in &mut words {
+            *word = self.u32()?;
+        }
+        Ok(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            origin: Origin {
+                log_id: *b"0123456789abcdef",
+                segment: 7,
+                generation: u64::MAX - 1,
+                from: 64,
+            },
+            to: 1 << 26,
+            entries: 500_000,
+            highest_stream: StreamNumber(12),
+            filter: Shape {
+                seed: 1,
+                window_bits: 13,
+                firsts: 1 << 20,
+            },
+            filter_bytes: (1 << 20) + (2 << 13),
+            sections: std::array::from_fn(|n| Extent {
+                rows: n as u32 * 100,
+                blocks: n as u32,
+            }),
+            directory_checksum: 0xDEAD_BEEF,
+        }
+    }
+
+    #[test]
+    fn a_header_comes_back_as_it_was_written() {
+        let bytes = header().encode();
+        assert_eq!(bytes.len(), BLOCK_BYTES);
+        assert_eq!(Header::decode(&bytes), Ok(header()));
+        assert!(Header::decode(&bytes[..BLOCK_BYTES - 1]).is_err());
+    }
+
+    #[test]
+    fn sections_follow_each_other() {
+        let header = header();
+        let mut next = 0;
+        for section in Section::ALL {
+            let blocks = header.blocks(section);
+            assert_eq!(blocks.start, next, "{section:?}");
+            next = blocks.end;
+        }
+        assert_eq!(next, header.blocks_total());
+    }
+
+    proptest! {
+        #[test]
+        fn a_flipped_bit_of_a_header_is_found(bit in 0..BLOCK_BYTES * 8) {
+            let mut bytes = header().encode();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(Header::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_a_header_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..5000)) {
+            let _ = Header::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The questions to an index file. What each answers is said at [`ActiveIndex`](super::super::ActiveIndex).
+
+use std::ops::Range;
+
+use ledger_core::Direction;
+
+use super::SealedIndex;
+use super::blocks::{Blocks, Result};
+use super::layout::Section;
+use super::rows::word;
+use super::writer::prefix;
+use crate::disk::Patience;
+use crate::format::{Position, StreamNumber};
+use crate::index::active::Candidates;
+use crate::index::change::{Change, ChangeKind, ChangeRow, Topic};
+use crate::index::hash::{KeyHash, changes_tag, stream_tag};
+use crate::index::{Spot, Stretch, clip};
+
+impl SealedIndex {
+    pub(in crate::index) fn stretches(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        direction: Direction,
+        limit: usize,
+        patience: Patience,
+        out: &mut Vec<Stretch>,
+    ) -> Result<()> {
+        if !self.may_have(stream_tag(stream), patience)? {
+            return Ok(());
+        }
+        let mut blocks = self.blocks(patience)?;
+        let start = match direction {
+            Direction::Ascending => blocks.run(stream, |run| run.ids().end <= ids.start)?,
+            Direction::Descending => blocks.run(stream, |run| run.first_id < ids.end)?,
+        };
+        let mut left = limit as u64;
+        for row in rows_from(start, direction, blocks.rows(Section::Runs)) {
+            let run = blocks.run_at(row)?;
+            let clipped = clip(run.ids(), &ids, direction, left);
+            if run.stream != stream || clipped.is_empty() {
+                break;
+            }
+            left -= clipped.end - clipped.start;
+            let before = (clipped.start - run.first_id) as u32;
+            let offset = blocks.offset(run.ordinal.wrapping_add(before))?;
+            out.push(Stretch {
+                id: clipped.start,
+                count: (clipped.end - clipped.start) as u32,
+                position: self.position(offset),
+            });
+        }
+        Ok(())
+    }
+
+    pub(in crate::index) fn order_key(
+        &self,
+        stream: StreamNumber,
+        KeyHash(tag): KeyHash,
+        ids: Range<u64>,
+        direction: Direction,
+        limit: usize,
+        patience: Patience,
+        out: &mut Vec<Spot>,
+    ) -> Result<()> {
+        if !self.may_have(tag, patience)? {
+            return Ok(());
+        }
+        let mut blocks = self.blocks(patience)?;
+        let Some(list) = blocks.order_key(tag)? else {
+            return Ok(());
+        };
+        let (start, end) = (
+            blocks.ordinal(stream, ids.start)?,
+            blocks.ordinal(stream, ids.end)?,
+        );
+        let found = out.len();
+        for ordinal in blocks.ordinals(&list, start..end, direction)? {
+            if out.len() - found == limit {
+                break;
+            }
+            let ordinal = ordinal.get(&mut blocks)?;
+            out.extend(self.spot_in(&mut blocks, stream, ordinal)?);
+        }
+        Ok(())
+    }
+
+    pub(in crate::index) fn expiring(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        limit: usize,
+        patience: Patience,
+        out: &mut Vec<Spot>,
+    ) -> Result<()> {
+        let mut blocks = self.blocks(patience)?;
+        let rows = blocks.rows(Section::Expiring);
+        if rows == 0 {
+            return Ok(());
+        }
+        let (start, end) = (
+            blocks.ordinal(stream, ids.start)?,
+            blocks.ordinal(stream, ids.end)?,
+        );
+        let found = out.len();
+        let first = blocks.search(Section::Expiring, start.into(), |row: &[u8; 4]| {
+            word(row, 0) < start
+        })?;
+        for row in first..rows {
+            let ordinal = word(&blocks.row::<4>(Section::Expiring, row)?, 0);
+            if ordinal >= end || out.len() - found == limit {
+                break;
+            }
+            out.extend(self.spot_in(&mut blocks, stream, ordinal)?);
+        }
+        Ok(())
+    }
+
+    pub(in crate::index) fn newest_entry(
+        &self,
+        stream: StreamNumber,
+        patience: Patience,
+    ) -> Result<Option<Spot>> {
+        if !self.may_have(stream_tag(stream), patience)? {
+            return Ok(None);
+        }
+        let mut blocks = self.blocks(patience)?;
+        let behind = blocks.run(stream, |_| true)?;
+        let Some(run) = blocks.run_before(behind, stream)? else {
+            return Ok(None);
+        };
+        let last = run.ordinal.wrapping_add(run.count).wrapping_sub(1);
+        self.spot_in(&mut blocks, stream, last)
+    }
+
+    pub(in crate::index) fn first_id(
+        &self,
+        stream: StreamNumber,
+        patience: Patience,
+    ) -> Result<Option<u64>> {
+        if !self.may_have(stream_tag(stream), patience)? {
+            return Ok(None);
+        }
+        let mut blocks = self.blocks(patience)?;
+        let first = blocks.run(stream, |_| false)?;
+        if first == blocks.rows(Section::Runs) {
+            return Ok(None);
+        }
+        let run = blocks.run_at(first)?;
+        Ok((run.stream == stream).then_some(run.first_id))
+    }
+
+    pub(in crate::index) fn dedup_key(
+        &self,
+        hash: KeyHash,
+        patience: Patience,
+    ) -> Result<Candidates> {
+        self.places(Section::DedupKeys, hash, patience)
+    }
+
+    pub(in crate::index) fn dedup_keys(
+        &self,
+        hashes: &[KeyHash],
+        patience: Patience,
+        mut visit: impl FnMut(usize, u32) -> Result<()>,
+    ) -> Result<()> {
+        self.filtered(hashes, patience, |index| {
+            let ordinals = self
+                .blocks(patience)?
+                .facts(Section::DedupKeys, hashes[index])?;
+            ordinals
+                .into_iter()
+                .try_for_each(|ordinal| visit(index, ordinal))
+        })
+    }
+
+    pub(in crate::index) fn name_records(
+        &self,
+        hash: KeyHash,
+        patience: Patience,
+    ) -> Result<Candidates> {
+        self.places(Section::NameRecords, hash, patience)
+    }
+
+    pub(in crate::index) fn checkpoint_records(
+        &self,
+        hash: KeyHash,
+        patience: Patience,
+    ) -> Result<Candidates> {
+        self.places(Section::CheckpointRecords, hash, patience)
+    }
+
+    fn places(&self, section: Section, hash: KeyHash, patience: Patience) -> Result<Candidates> {
+        match self.may_have(hash.0, patience)? {
+            true => self.blocks(patience)?.facts(section, hash),
+            false => Ok(Candidates::new()),
+        }
+    }
+
+    pub(in crate::index) fn spot(
+        &self,
+        stream: StreamNumber,
+        ordinal: u32,
+        patience: Patience,
+    ) -> Result<Option<Spot>> {
+        self.spot_in(&mut self.blocks(patience)?, stream, ordinal)
+    }
+
+    fn spot_in(
+        &self,
+        blocks: &mut Blocks<'_>,
+        stream: StreamNumber,
+        ordinal: u32,
+    ) -> Result<Option<Spot>> {
+        let behind = blocks.run(stream, |run| run.ordinal <= ordinal)?;
+        let Some(run) = blocks.run_before(behind, stream)? else {
+            return Ok(None);
+        };
+        let before = ordinal.wrapping_sub(run.ordinal);
+        if before >= run.count {
+            return Ok(None);
+        }
+        let position = self.position(blocks.offset(ordinal)?);
+        let id = run.first_id.wrapping_add(before.into());
+        Ok(Some(Spot { id, position }))
+    }
+
+    pub(in crate::index) fn newest_change(
+        &self,
+        stream: StreamNumber,
+        change: Change,
+        patience: Patience,
+    ) -> Result<Option<Position>> {
+        let mut blocks = self.blocks(patience)?;
+        if blocks.rows(Section::Changes) == 0 || !self.may_have(changes_tag(stream), patience)? {
+            return Ok(None);
+        }
+        let (from, to) = (change.row(stream, 0), change.row(stream, u32::MAX));
+        let mut found = None;
+        blocks.changes(from..to, |row| found = Some(self.position(row.offset)))?;
+        Ok(found)
+    }
+
+    pub(in crate::index) fn entry_changes(
+        &self,
+        stream: StreamNumber,
+        ids: &Range<u64>,
+        patience: Patience,
+        out: &mut Vec<(u64, ChangeKind, Position)>,
+    ) -> Result<()> {
+        let mut blocks = self.blocks(patience)?;
+        if blocks.rows(Section::Changes) == 0 || !self.may_have(changes_tag(stream), patience)? {
+            return Ok(());
+        }
+        for kind in [ChangeKind::Mark, ChangeKind::Purge] {
+            let rows = ChangeRow::range(stream, Topic::of(kind), ids.clone());
+            blocks.changes(rows, |row| {
+                out.push((row.id, kind, self.position(row.offset)))
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::index) fn names(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        patience: Patience,
+    ) -> Result<Vec<String>> {
+        let mut blocks = self.blocks(patience)?;
+        blocks.names(Section::Names, &[], after, limit)
+    }
+
+    pub(in crate::index) fn checkpoint_names(
+        &self,
+        stream: StreamNumber,
+        after: Option<&str>,
+        limit: usize,
+        patience: Patience,
+    ) -> Result<Vec<String>> {
+        let mut blocks = self.blocks(patience)?;
+        blocks.names(Section::CheckpointNames, &prefix(stream), after, limit)
+    }
+
+    pub(in crate::index) fn frame(&self, offset: u32, patience: Patience) -> Result<Option<u32>> {
+        self.blocks(patience)?.floor(Section::Frames, offset)
+    }
+
+    fn position(&self, offset: u32) -> Position {
+        Position::new(self.origin.segment, offset)
+    }
+}
+
+/// The rows from `start` on, or those before it, newest first.
+fn rows_from(start: u32, direction: Direction, rows: u32) -> impl Iterator<Item = u32> {
+    let (up, down) = match direction {
+        Direction::Ascending => (start..rows, 0..0),
+        Direction::Descending => (0..0, 0..start),
+    };
+    up.chain(down.rev())
+}

@@ -1,0 +1,287 @@
+//! What the rows of an index file mean, and how each kind of them is searched.
+
+use std::ops::Range;
+
+use ledger_core::Direction;
+
+use super::blocks::{Blocks, Result};
+use super::layout::{Fields, Section};
+use super::packed::{GROUP, Group};
+use crate::format::StreamNumber;
+use crate::index::active::Candidates;
+use crate::index::change::{ChangeRow, Topic};
+use crate::index::hash::{KeyHash, mix};
+
+/// A row of `Runs`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) stream: StreamNumber,
+    pub(super) first_id: u64,
+    pub(super) ordinal: u32,
+    pub(super) count: u32,
+}
+
+impl Run {
+    pub(super) fn ids(&self) -> Range<u64> {
+        self.first_id..self.first_id.saturating_add(self.count.into())
+    }
+}
+
+/// The ordinals of an order key.
+pub(super) enum OrderKeyList {
+    Only(u32),
+    /// Rows of `Postings`.
+    Rows(Range<u32>),
+}
+
+/// An ordinal, or where one is.
+pub(super) enum Place {
+    Ordinal(u32),
+    Row(u32),
+}
+
+impl Place {
+    pub(super) fn get(self, blocks: &mut Blocks<'_>) -> Result<u32> {
+        match self {
+            Self::Ordinal(ordinal) => Ok(ordinal),
+            Self::Row(row) => Ok(word(&blocks.row::<4>(Section::Postings, row)?, 0)),
+        }
+    }
+}
+
+impl Blocks<'_> {
+    /// The first row about `stream` for which `before` does not hold, or the first one behind it.
+    pub(super) fn run(
+        &mut self,
+        stream: StreamNumber,
+        before: impl Fn(&Run) -> bool,
+    ) -> Result<u32> {
+        let hash = mix(stream.0);
+        self.search(Section::Runs, hash, |row| {
+            let run = run(row);
+            let other = mix(run.stream.0);
+            other < hash || other == hash && before(&run)
+        })
+    }
+
+    pub(super) fn run_at(&mut self, row: u32) -> Result<Run> {
+        Ok(run(&self.row(Section::Runs, row)?))
+    }
+
+    /// The run before the row `behind`, if it is one of `stream`.
+    pub(super) fn run_before(&mut self, behind: u32, stream: StreamNumber) -> Result<Option<Run>> {
+        let Some(row) = behind.checked_sub(1) else {
+            return Ok(None);
+        };
+        let run = self.run_at(row)?;
+        Ok((run.stream == stream).then_some(run))
+    }
+
+    /// The ordinal of the first entry of `stream` with an id of at least `id`; behind all if there is none.
+    pub(super) fn ordinal(&mut self, stream: StreamNumber, id: u64) -> Result<u32> {
+        let row = self.run(stream, |run| run.ids().end <= id)?;
+        if row == self.rows(Section::Runs) {
+            return Ok(u32::MAX);
+        }
+        let run = self.run_at(row)?;
+        match run.stream == stream {
+            true => Ok(run
+                .ordinal
+                .wrapping_add(id.saturating_sub(run.first_id) as u32)),
+            false => Ok(u32::MAX),
+        }
+    }
+
+    /// The places of a fact, newest first.
+    pub(super) fn facts(&mut self, section: Section, KeyHash(tag): KeyHash) -> Result<Candidates> {
+        let mut places = Candidates::new();
+        let first = self.search(section, tag.into(), |row: &[u8; 8]| word(row, 0) < tag)?;
+        for row in first..self.rows(section) {
+            let row = self.row::<8>(section, row)?;
+            if word(&row, 0) != tag {
+                break;
+            }
+            places.push(word(&row, 4));
+        }
+        Ok(places)
+    }
+
+    pub(super) fn order_key(&mut self, tag: u32) -> Result<Option<OrderKeyList>> {
+        let section = Section::OrderKeys;
+        let found = self.search(section, tag.into(), |row: &[u8; 12]| word(row, 0) < tag)?;
+        if found == self.rows(section) {
+            return Ok(None);
+        }
+        let row = self.row::<12>(section, found)?;
+        let (place, count) = (word(&row, 4), word(&row, 8));
+        Ok((word(&row, 0) == tag).then(|| match count {
+            1 => OrderKeyList::Only(place),
+            _ => OrderKeyList::Rows(place..place.saturating_add(count)),
+        }))
+    }
+
+    /// Where those ordinals of a list are that are within `range`, in the order of `direction`.
+    pub(super) fn ordinals(
+        &mut self,
+        list: &OrderKeyList,
+        range: Range<u32>,
+        direction: Direction,
+    ) -> Result<Box<dyn Iterator<Item = Place>>> {
+        let rows = match list {
+            OrderKeyList::Only(ordinal) => {
+                let only = range.contains(ordinal).then_some(Place::Ordinal(*ordinal));
+                return Ok(Box::new(only.into_iter()));
+            }
+            OrderKeyList::Rows(rows) => rows,
+        };
+        let mut row_of = |ordinal: u32| {
+            let before = |row: &[u8; 4]| word(row, 0) < ordinal;
+            self.partition(Section::Postings, rows.clone(), before)
+        };
+        let rows = row_of(range.start)?..row_of(range.end)?;
+        Ok(match direction {
+            Direction::Ascending => Box::new(rows.map(Place::Row)),
+            Direction::Descending => Box::new(rows.rev().map(Place::Row)),
+        })
+    }
+
+    /// Where the entry with that ordinal begins.
+    pub(super) fn offset(&mut self, ordinal: u32) -> Result<u32> {
+        let missing = self.damaged("the place of an entry is missing");
+        let Some(block) = self.last_candidate(Section::Offsets, ordinal.into()) else {
+            return Err(missing);
+        };
+        let before = u64::from(ordinal).wrapping_sub(self.fence(block)) as usize;
+        let (rows, fields) = self.fields(block)?;
+        let group = groups(rows, fields).nth(before / GROUP);
+        let offset = group.and_then(|group| group.ok()?.get(before % GROUP));
+        offset.ok_or(missing)
+    }
+
+    /// The greatest offset in a packed section that is not greater than `offset`.
+    pub(super) fn floor(&mut self, section: Section, offset: u32) -> Result<Option<u32>> {
+        let Some(block) = self.last_candidate(section, offset.into()) else {
+            return Ok(None);
+        };
+        let (rows, fields) = self.fields(block)?;
+        let floors = groups(rows, fields).map(|group| Ok(group?.floor(offset)));
+        let before: std::result::Result<Option<u32>, _> = floors
+            .take_while(|floor| *floor != Ok(None))
+            .try_fold(None, |_, floor| floor);
+        before.map_err(|reason| self.damaged(reason))
+    }
+
+    /// Shows `visit` the rows of a range.
+    pub(super) fn changes(
+        &mut self,
+        range: Range<ChangeRow>,
+        mut visit: impl FnMut(ChangeRow),
+    ) -> Result<()> {
+        let section = Section::Changes;
+        let is_before = |row: &[u8; 24]| change(row).is_some_and(|row| row < range.start);
+        let first = self.search(section, range.start.stream.0, is_before)?;
+        for row in first..self.rows(section) {
+            let row = change(&self.row(section, row)?);
+            let row = row.ok_or_else(|| self.damaged("a change is of no known kind"))?;
+            if row >= range.end {
+                break;
+            }
+            visit(row);
+        }
+        Ok(())
+    }
+
+    /// The names behind `prefix` and `after`, in order.
+    pub(super) fn names(
+        &mut self,
+        section: Section,
+        prefix: &[u8],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        let sought = [prefix, after.unwrap_or_default().as_bytes()].concat();
+        let is_wanted = |name: &[u8]| match after {
+            Some(_) => name > sought.as_slice(),
+            None => name >= sought.as_slice(),
+        };
+        let mut names = Vec::new();
+        for block in self.first_block_of_names(section, &sought)? {
+            for name in self.names_in(block)? {
+                if !is_wanted(&name) {
+                    continue;
+                }
+                if !name.starts_with(prefix) || names.len() == limit {
+                    return Ok(names);
+                }
+                let name = String::from_utf8(name[prefix.len()..].to_vec());
+                names.push(name.map_err(|_| self.damaged("a name is not UTF-8"))?);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The blocks of a section from the one on that may hold the name `sought`.
+    fn first_block_of_names(&mut self, section: Section, sought: &[u8]) -> Result<Range<usize>> {
+        let blocks = self.contents.header.blocks(section);
+        let (mut low, mut high) = (blocks.start, blocks.end);
+        while high.saturating_sub(low) > 1 {
+            let middle = low + (high - low) / 2;
+            let first = self.names_in(middle)?.into_iter().next();
+            match first.is_some_and(|first| first.as_slice() <= sought) {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        Ok(low..blocks.end)
+    }
+
+    fn names_in(&mut self, block: usize) -> Result<Vec<Vec<u8>>> {
+        let (rows, mut fields) = self.fields(block)?;
+        let names: Option<_> = (0..rows).map(|_| take_name(&mut fields)).collect();
+        names.ok_or_else(|| self.damaged("a name is cut off"))
+    }
+}
+
+fn take_name(fields: &mut Fields<'_>) -> Option<Vec<u8>> {
+    let bytes = fields.u16().ok()?;
+    let (name, rest) = fields.0.split_at_checked(bytes.into())?;
+    fields.0 = rest;
+    Some(name.to_vec())
+}
+
+/// The groups of a block of a packed section.
+fn groups(
+    rows: u16,
+    mut fields: Fields<'_>,
+) -> impl Iterator<Item = std::result::Result<Group<'_>, &'static str>> {
+    (0..rows).map(move |_| Group::take(&mut fields))
+}
+
+fn run(row: &[u8; 24]) -> Run {
+    Run {
+        stream: StreamNumber(long(row, 0)),
+        first_id: long(row, 8),
+        ordinal: word(row, 16),
+        count: word(row, 20),
+    }
+}
+
+/// A row of `Changes`; none if its topic is not known.
+fn change(row: &[u8; 24]) -> Option<ChangeRow> {
+    Some(ChangeRow {
+        stream: StreamNumber(long(row, 0)),
+        id: long(row, 8),
+        topic: Topic::from_number(word(row, 16))?,
+        offset: word(row, 20),
+    })
+}
+
+pub(super) fn word(row: &[u8], start: usize) -> u32 {
+    let bytes = row[start..].first_chunk().expect("rows are long enough");
+    u32::from_le_bytes(*bytes)
+}
+
+fn long(row: &[u8; 24], start: usize) -> u64 {
+    let bytes = row[start..].first_chunk().expect("rows are long enough");
+    u64::from_le_bytes(*bytes)
+}

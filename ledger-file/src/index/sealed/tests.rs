@@ -1,0 +1,286 @@
+use std::io;
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::index::testing::{Fact, LAST, Model, facts, facts_and_rolls};
+use crate::index::{ActiveIndex, IndexError, Layer, Layers};
+
+/// A file in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Bytes(Mutex<Vec<u8>>);
+
+impl Bytes {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(Mutex::new(bytes))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self) -> Vec<u8> {
+        self.lock().clone()
+    }
+}
+
+impl DiskFile for Bytes {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.lock().len() as u64)
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64, _: Patience) -> io::Result<usize> {
+        let bytes = self.lock();
+        let start = (offset as usize).min(bytes.len());
+        let read = buf.len().min(bytes.len() - start);
+        buf[..read].copy_from_slice(&bytes[start..start + read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, new: &[u8], offset: u64) -> io::Result<usize> {
+        let (mut bytes, start) = (self.lock(), offset as usize);
+        let end = bytes.len().max(start + new.len());
+        bytes.resize(end, 0);
+        bytes[start..start + new.len()].copy_from_slice(new);
+        Ok(new.len())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reserve(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.lock().truncate(len as usize);
+        Ok(())
+    }
+}
+
+const TO: u32 = 1 << 20;
+
+fn written(index: &ActiveIndex) -> Vec<u8> {
+    let file = Bytes::default();
+    let bytes = write(index, TO, &file).unwrap();
+    assert_eq!(bytes, file.len().unwrap());
+    file.get()
+}
+
+fn opened(bytes: Vec<u8>, origin: Origin) -> SealedIndex {
+    SealedIndex::open(Arc::new(Bytes::new(bytes)), origin, TO)
+}
+
+fn sample() -> ActiveIndex {
+    let mut model = Model::default();
+    let stream = 3;
+    for id in 1..2000 {
+        model.push(&Fact::Entries {
+            stream: stream + id % 7,
+            dedup: vec![Some((id % 1000) as u16); 3],
+            order: Some((id % 5) as u16),
+            expires: id % 50 == 0,
+        });
+    }
+    model.push(&Fact::Name {
+        name: "a".into(),
+        stream,
+    });
+    model.push(&Fact::Mark { stream, id: 2 });
+    model.index(0)
+}
+
+/// Asks everything that there is to ask; what it answers is of no matter.
+fn ask_everything(index: SealedIndex) -> Result<()> {
+    let layers = Layers::new(vec![Layer::Sealed(Arc::new(index))]);
+    Model::default().ask(&layers)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_file_answers_as_memory_does(facts in facts(200)) {
+        let mut model = Model::default();
+        facts.iter().for_each(|fact| model.push(fact));
+        let index = model.index(0);
+        let sealed = opened(written(&index), index.origin);
+        sealed.verify().unwrap();
+        prop_assert_eq!(sealed.entries(Patience::Wait).unwrap(), index.entries());
+        prop_assert_eq!(sealed.highest_stream(Patience::Wait).unwrap(), index.highest_stream());
+        model.check(&Layers::new(vec![Layer::Sealed(Arc::new(sealed))]), LAST);
+    }
+
+    #[test]
+    fn layers_answer_as_one_index(facts in facts_and_rolls(120), files in any::<u8>(), at in any::<prop::sample::Index>()) {
+        let mut model = Model::default();
+        facts.iter().for_each(|fact| model.push(fact));
+        let layers = (0..).zip(model.indexes()).map(|(n, index)| match files >> (n % 8) & 1 {
+            0 => Layer::Memory(Arc::new(RwLock::new(index))),
+            _ => Layer::Sealed(Arc::new(opened(written(&index), index.origin))),
+        });
+        model.check(&Layers::new(layers.collect()), LAST);
+        let in_memory = |index| Layer::Memory(Arc::new(RwLock::new(index)));
+        let layers = model.indexes().into_iter().map(in_memory).collect();
+        model.check(&Layers::new(layers), model.position(&at));
+    }
+
+    #[test]
+    fn any_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..10_000)) {
+        let origin = Model::default().index(0).origin;
+        let answer = ask_everything(opened(bytes, origin));
+        prop_assert!(answer.is_err());
+    }
+
+    /// Checksums cannot help against who can make them: then at least nothing panics.
+    #[test]
+    fn rows_that_make_no_sense_do_no_harm(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40)) {
+        let index = sample();
+        let mut bytes = written(&index);
+        for (at, value) in changes {
+            let at = layout::BLOCK_BYTES + at.index(bytes.len() - layout::BLOCK_BYTES);
+            bytes[at] = value;
+        }
+        mend_checksums(&mut bytes);
+        let _ = ask_everything(opened(bytes, index.origin));
+    }
+}
+
+/// Makes checksums match what is there.
+fn mend_checksums(bytes: &mut [u8]) {
+    let mut header = layout::Header::decode(&bytes[..layout::BLOCK_BYTES]).unwrap();
+    let directory = layout::block_offset(header.blocks_total() as u64) as usize;
+    for block in 0..header.blocks_total() {
+        let start = layout::block_offset(block as u64) as usize;
+        let checksum = crc32c::crc32c(&bytes[start..start + layout::BLOCK_BYTES]);
+        let guard = directory + (block + 1) * layout::Guard::BYTES - 4;
+        bytes[guard..guard + 4].copy_from_slice(&checksum.to_le_bytes());
+    }
+    header.directory_checksum = crc32c::crc32c(&bytes[directory..]);
+    bytes[..layout::BLOCK_BYTES].copy_from_slice(&header.encode());
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_found() {
+    let index = sample();
+    let bytes = written(&index);
+    assert!(bytes.len() > 10 * layout::BLOCK_BYTES);
+    for byte in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[byte] ^= 1 << (byte % 8);
+        let answer = opened(flipped, index.origin).verify();
+        assert!(
+            matches!(answer, Err(IndexError::Damaged { .. })),
+            "byte {byte}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_is_found() {
+    let index = sample();
+    let bytes = written(&index);
+    for length in (0..bytes.len()).step_by(777).chain([bytes.len() - 1]) {
+        let answer = opened(bytes[..length].to_vec(), index.origin).verify();
+        assert!(
+            matches!(answer, Err(IndexError::Damaged { .. })),
+            "cut to {length}"
+        );
+    }
+}
+
+#[test]
+fn the_index_of_something_else_is_refused() {
+    let index = sample();
+    let right = index.origin;
+    let wrong = [
+        Origin {
+            log_id: [9; 16],
+            ..right
+        },
+        Origin {
+            segment: right.segment + 1,
+            ..right
+        },
+        Origin {
+            generation: right.generation + 1,
+            ..right
+        },
+        Origin {
+            from: right.from + 1,
+            ..right
+        },
+    ];
+    for origin in wrong {
+        let answer = opened(written(&index), origin).verify();
+        assert!(
+            matches!(answer, Err(IndexError::Damaged { .. })),
+            "{origin:?}"
+        );
+    }
+    let file = Arc::new(Bytes::new(written(&index)));
+    let shorter = SealedIndex::open(file, right, TO - 1).verify();
+    assert!(matches!(shorter, Err(IndexError::Damaged { .. })));
+}
+
+#[test]
+fn opening_reads_nothing() {
+    let index = opened(Vec::new(), sample().origin);
+    assert_eq!(index.heap_bytes(), 0);
+    assert!(index.entries(Patience::Wait).is_err());
+}
+
+#[test]
+fn the_filter_comes_into_memory_when_there_were_many_questions() {
+    let index = sample();
+    let sealed = opened(written(&index), index.origin);
+    sealed.entries(Patience::Wait).unwrap();
+    let without = sealed.heap_bytes();
+    for tag in 0..UNFILTERED_MAX {
+        sealed.dedup_key(KeyHash(tag), Patience::Wait).unwrap();
+    }
+    assert_eq!(sealed.heap_bytes(), without);
+    sealed.dedup_key(KeyHash(0), Patience::Wait).unwrap();
+    assert!(sealed.heap_bytes() > without);
+}
+
+#[test]
+fn what_cannot_be_had_now_is_an_error_of_the_file() {
+    #[derive(Debug)]
+    struct Cold;
+    impl DiskFile for Cold {
+        fn len(&self) -> io::Result<u64> {
+            Ok(1 << 20)
+        }
+        fn read_at(&self, _: &mut [u8], _: u64, patience: Patience) -> io::Result<usize> {
+            assert_eq!(patience, Patience::Now);
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            unreachable!()
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            unreachable!()
+        }
+        fn sync_all(&self) -> io::Result<()> {
+            unreachable!()
+        }
+        fn reserve(&self, _: u64) -> io::Result<()> {
+            unreachable!()
+        }
+        fn truncate(&self, _: u64) -> io::Result<()> {
+            unreachable!()
+        }
+    }
+    let sealed = SealedIndex::open(Arc::new(Cold), sample().origin, TO);
+    match sealed.dedup_key(KeyHash(1), Patience::Now) {
+        Err(IndexError::Io(error)) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,303 @@
+//! Writing an index into a file: once, from its first byte to its last, the header at the end.
+
+use std::io;
+
+use smallvec::SmallVec;
+
+use super::super::active::{ActiveIndex, Run};
+use super::super::filter::Filter;
+use super::super::hash::{changes_tag, mix, stream_tag};
+use super::super::latest::Latest;
+use super::super::names::Names;
+use super::super::postings::Posting;
+use super::layout::{
+    BLOCK_BYTES, Extent, Guard, Header, ROWS_OFFSET, SECTIONS, Section, block_offset,
+};
+use super::packed;
+use crate::disk::{DiskFile, write_all_at};
+use crate::format::StreamNumber;
+
+/// Writes what `index` holds, which ends at the offset `to` of its segment, into the empty `file`, and answers how many
+/// bytes that took. Nothing is synced.
+///
+/// # Errors
+/// Those of the file.
+pub(crate) fn write(index: &ActiveIndex, to: u32, file: &dyn DiskFile) -> io::Result<u64> {
+    let filter = Filter::build(&tags(index));
+    let mut writer = Writer::new(file);
+    writer.fingerprints(&filter)?;
+    writer.packed(Section::Offsets, &index.offsets, |ordinal, _| {
+        ordinal as u64
+    })?;
+    writer.packed(Section::Frames, &index.frames, |_, offset| {
+        u64::from(offset)
+    })?;
+    writer.latest(Section::DedupKeys, &index.dedup_keys)?;
+    writer.latest(Section::NameRecords, &index.name_records)?;
+    writer.latest(Section::CheckpointRecords, &index.checkpoint_records)?;
+    writer.order_keys(index)?;
+    writer.postings(index)?;
+    writer.runs(index)?;
+    writer.changes(index)?;
+    writer.expiring(&index.expiring)?;
+    writer.names(Section::Names, &index.names, |_| Vec::new())?;
+    writer.names(Section::CheckpointNames, &index.checkpoint_names, prefix)?;
+    writer.finish(index, to, &filter)
+}
+
+/// What names of checkpoints of `stream` begin with: in byte order the order of the numbers.
+pub(super) fn prefix(stream: StreamNumber) -> Vec<u8> {
+    stream.0.to_be_bytes().into()
+}
+
+/// Everything that may be looked for by a tag.
+fn tags(index: &ActiveIndex) -> Vec<u32> {
+    let latest = [
+        &index.dedup_keys,
+        &index.name_records,
+        &index.checkpoint_records,
+    ];
+    let latest = latest.into_iter().flat_map(|facts| facts.tags());
+    let changes = index.changes.iter().map(|row| changes_tag(row.stream));
+    let mut tags: Vec<u32> = latest
+        .chain(index.order_keys.tags())
+        .chain(index.runs_by_stream.tags())
+        .chain(changes)
+        .collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
+/// A file as far as it is written.
+struct Writer<'a> {
+    file: &'a dyn DiskFile,
+    /// Whole blocks that are still to be written, and behind them the one that is being filled.
+    buffer: Vec<u8>,
+    /// Where the block that is being filled begins in `buffer`.
+    block: usize,
+    written: u64,
+    rows: u16,
+    directory: Vec<u8>,
+    sections: [Extent; SECTIONS],
+}
+
+/// How much is written at once.
+const BUFFER_BYTES: usize = 64 * BLOCK_BYTES;
+
+impl<'a> Writer<'a> {
+    fn new(file: &'a dyn DiskFile) -> Self {
+        Self {
+            file,
+            buffer: Vec::with_capacity(BUFFER_BYTES + BLOCK_BYTES),
+            block: 0,
+            written: block_offset(0),
+            rows: 0,
+            directory: Vec::new(),
+            sections: [Extent::default(); SECTIONS],
+        }
+    }
+
+    /// Appends a row to a section; `fence` is what it is searched by.
+    fn row(&mut self, section: Section, fence: u64, row: &[u8]) -> io::Result<()> {
+        debug_assert!(
+            ROWS_OFFSET + row.len() <= BLOCK_BYTES,
+            "a row fits in a block"
+        );
+        if self.rows > 0 && self.buffer.len() - self.block + row.len() > BLOCK_BYTES {
+            self.end_block()?;
+        }
+        if self.rows == 0 {
+            self.buffer.extend_from_slice(&[0; ROWS_OFFSET]);
+            self.directory.extend_from_slice(&fence.to_le_bytes());
+            self.sections[section as usize].blocks += 1;
+        }
+        self.buffer.extend_from_slice(row);
+        self.rows += 1;
+        self.sections[section as usize].rows += 1;
+        Ok(())
+    }
+
+    /// Ends the block that is being filled, if there is one. Every section ends with its block.
+    fn end_block(&mut self) -> io::Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        self.buffer.resize(self.block + BLOCK_BYTES, 0);
+        let block = &mut self.buffer[self.block..];
+        block[..ROWS_OFFSET].copy_from_slice(&self.rows.to_le_bytes());
+        let checksum = crc32c::crc32c(block);
+        self.directory.extend_from_slice(&checksum.to_le_bytes());
+        (self.block, self.rows) = (self.buffer.len(), 0);
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        write_all_at(self.file, &self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        self.block = 0;
+        Ok(())
+    }
+
+    /// Writes the directory, and the header that makes the file one.
+    fn finish(mut self, index: &ActiveIndex, to: u32, filter: &Filter) -> io::Result<u64> {
+        self.flush()?;
+        write_all_at(self.file, &self.directory, self.written)?;
+        let header = Header {
+            origin: index.origin,
+            to,
+            entries: index.entries(),
+            highest_stream: index.highest_stream(),
+            filter: filter.shape(),
+            filter_bytes: filter.fingerprints().len() as u32,
+            sections: self.sections,
+            directory_checksum: crc32c::crc32c(&self.directory),
+        };
+        write_all_at(self.file, &header.encode(), 0)?;
+        debug_assert_eq!(self.directory.len() % Guard::BYTES, 0);
+        Ok(header.file_bytes())
+    }
+}
+
+// The sections.
+impl Writer<'_> {
+    fn fingerprints(&mut self, filter: &Filter) -> io::Result<()> {
+        for row in filter.fingerprints().chunks(BLOCK_BYTES - ROWS_OFFSET) {
+            self.row(Section::Filter, 0, row)?;
+        }
+        self.end_block()
+    }
+
+    fn packed(
+        &mut self,
+        section: Section,
+        offsets: &[u32],
+        fence: impl Fn(usize, u32) -> u64,
+    ) -> io::Result<()> {
+        let mut row = Vec::new();
+        for (index, group) in offsets.chunks(packed::GROUP).enumerate() {
+            row.clear();
+            packed::put(group, &mut row);
+            self.row(section, fence(index * packed::GROUP, group[0]), &row)?;
+        }
+        self.end_block()
+    }
+
+    fn latest(&mut self, section: Section, facts: &Latest) -> io::Result<()> {
+        for (tag, place) in facts.iter() {
+            let row = u64::from(place) << 32 | u64::from(tag);
+            self.row(section, tag.into(), &row.to_le_bytes())?;
+        }
+        self.end_block()
+    }
+
+    fn order_keys(&mut self, index: &ActiveIndex) -> io::Result<()> {
+        let mut start = 0;
+        for (tag, posting) in index.order_keys.iter() {
+            let count = posting.len() as u32;
+            let place = posting.only().unwrap_or(start);
+            self.row(Section::OrderKeys, tag.into(), &words(&[tag, place, count]))?;
+            start += if count > 1 { count } else { 0 };
+        }
+        self.end_block()
+    }
+
+    fn postings(&mut self, index: &ActiveIndex) -> io::Result<()> {
+        for (_, posting) in index.order_keys.iter().filter(|(_, list)| list.len() > 1) {
+            for ordinal in posting.iter() {
+                self.row(Section::Postings, 0, &ordinal.to_le_bytes())?;
+            }
+        }
+        self.end_block()
+    }
+
+    /// Writes the runs by the hashes of their streams, of which the table knows the upper half.
+    fn runs(&mut self, index: &ActiveIndex) -> io::Result<()> {
+        let mut lists = index.runs_by_stream.iter().peekable();
+        while let Some((tag, list)) = lists.next() {
+            let mut same_tag = vec![list];
+            while let Some((_, list)) = lists.next_if(|(other, _)| *other == tag) {
+                same_tag.push(list);
+            }
+            same_tag.sort_by_key(|list| list.iter().next().map(|run| hash_of(index, run)));
+            for list in &same_tag {
+                self.runs_of_stream(index, list)?;
+            }
+        }
+        self.end_block()
+    }
+
+    fn runs_of_stream(&mut self, index: &ActiveIndex, list: &Posting<'_>) -> io::Result<()> {
+        for number in list.iter() {
+            let run = index.runs[number as usize];
+            let next = index.runs.get(number as usize + 1);
+            let end = next.map_or(index.entries(), |next| next.ordinal);
+            let row = run_row(run, end - run.ordinal);
+            self.row(Section::Runs, mix(run.stream.0), &row)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was said last about each topic.
+    fn changes(&mut self, index: &ActiveIndex) -> io::Result<()> {
+        let mut rows = index.changes.iter().peekable();
+        while let Some(change) = rows.next() {
+            if rows.peek().is_some_and(|next| change.is_replaced_by(next)) {
+                continue;
+            }
+            let mut row = [0; 24];
+            row[..8].copy_from_slice(&change.stream.0.to_le_bytes());
+            row[8..16].copy_from_slice(&change.id.to_le_bytes());
+            row[16..].copy_from_slice(&words(&[change.topic as u32, change.offset]));
+            self.row(Section::Changes, change.stream.0, &row)?;
+        }
+        self.end_block()
+    }
+
+    fn expiring(&mut self, ordinals: &[u32]) -> io::Result<()> {
+        for ordinal in ordinals {
+            let row = ordinal.to_le_bytes();
+            self.row(Section::Expiring, (*ordinal).into(), &row)?;
+        }
+        self.end_block()
+    }
+
+    fn names(
+        &mut self,
+        section: Section,
+        names: &Names,
+        prefix: impl Fn(StreamNumber) -> Vec<u8>,
+    ) -> io::Result<()> {
+        let mut row = Vec::new();
+        for (stream, name) in names.sorted() {
+            let prefix = prefix(stream);
+            row.clear();
+            row.extend_from_slice(&((prefix.len() + name.len()) as u16).to_le_bytes());
+            row.extend_from_slice(&prefix);
+            row.extend_from_slice(name.as_bytes());
+            self.row(section, 0, &row)?;
+        }
+        self.end_block()
+    }
+}
+
+fn hash_of(index: &ActiveIndex, run: u32) -> u64 {
+    mix(index.runs[run as usize].stream.0)
+}
+
+fn run_row(run: Run, count: u32) -> [u8; 24] {
+    let mut row = [0; 24];
+    row[..8].copy_from_slice(&run.stream.0.to_le_bytes());
+    row[8..16].copy_from_slice(&run.first_id.to_le_bytes());
+    row[16..].copy_from_slice(&words(&[run.ordinal, count]));
+    row
+}
+
+/// Words as they stand in a file.
+fn words(words: &[u32]) -> SmallVec<[u8; 24]> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
