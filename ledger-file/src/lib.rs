@@ -2,9 +2,17 @@
 
 mod disk;
 mod error;
+mod fault;
 mod format;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod log;
 mod options;
 #[cfg(test)]
 mod simulation;
+
+pub use format::NewRecord;
+pub use log::{Log, Pending};
+pub use options::{Compression, FileOptions, Housekeeping};

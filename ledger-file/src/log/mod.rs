@@ -1,1 +1,498 @@
-//! The synchronous engine.
+//! The log: the synchronous engine under the store, for programs that want neither a runtime nor futures.
+//!
+//! Rooms:
+//! - an `opening` makes a log or sets it right, with `recovery`; `shared` is what its parts have in common;
+//! - a `writer`'s turn puts frames at the end, which the `tail` holds until they are in the segment file; `commit` says
+//!   who flushes a group, `flush` how, and `roll` goes on in the next segment; `page` tells other processes;
+//! - `append` decides by `evidence`; `retention`, `marks`, `names` and `checkpoints` are the rarer changes;
+//! - a `view` is the log at one moment, through a `picture` of its `segment`s; `streams` remembers what was looked up
+//!   last; `read` makes pages, with the `changes` made to entries since;
+//! - the `keeper` knows which files are the log, and `tidy` does what can be done later.
+
+mod append;
+mod changes;
+mod checkpoints;
+mod closing;
+mod commit;
+mod evidence;
+mod flush;
+mod keeper;
+mod marks;
+mod names;
+mod notes;
+mod opening;
+mod page;
+mod picture;
+mod random;
+mod read;
+mod recovery;
+mod retention;
+mod roll;
+mod segment;
+mod shared;
+mod streams;
+mod tail;
+mod tidy;
+mod view;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ledger_core::{
+    Batch, Checkpoint, Condition, Error, Outcome, Page, ReadOptions, Receipt, Result, Retention,
+    Revision, Stat, StreamName, check_limit,
+};
+
+use self::append::Wanted;
+use self::commit::Group;
+use self::read::Reading;
+use self::shared::Shared;
+use crate::disk::{Directory, Disk, Patience};
+use crate::error::{self, Failure};
+use crate::format::NewRecord;
+use crate::options::FileOptions;
+
+/// A log in a directory: many streams in one sequence of segment files.
+///
+/// One process writes to it; every call may be made from any thread. Appends of many threads share their flushes.
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Log").field(&self.shared.place).finish()
+    }
+}
+
+// Life.
+impl Log {
+    /// Opens the log in the directory at `path`, making it if it is not there.
+    ///
+    /// # Errors
+    /// [`Busy`](Error::Busy): another process writes to it, and is named.
+    /// [`Corrupt`](Error::Corrupt): it is damaged; nothing was touched.
+    /// [`NotAStore`](Error::NotAStore), [`FormatTooNew`](Error::FormatTooNew), [`Open`](Error::Open),
+    /// [`ReadOnly`](Error::ReadOnly): it was left as it is.
+    /// [`InvalidInput`](Error::InvalidInput): the options make no sense.
+    pub fn open(path: impl AsRef<Path>, options: FileOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let place = path.display().to_string();
+        let directory =
+            Directory::create(path).map_err(|error| crate::disk::failure(&*place, error))?;
+        Self::open_on(Arc::new(directory), place, options)
+    }
+
+    /// Opens the log in the directory that `disk` is, and that messages call `place`.
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        place: String,
+        options: FileOptions,
+    ) -> Result<Self> {
+        options.validate()?;
+        let opened = opening::open(disk, place.clone(), options);
+        let shared = opened.map_err(|failure| failure.into_error(&place))?;
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    fn answer<T>(&self, answer: error::Result<T>) -> Result<T> {
+        answer.map_err(|failure| failure.into_error(&self.shared.place))
+    }
+
+    /// Checks that the log is open and the name is one, before anything is looked at.
+    fn enter(&self, stream: &StreamName) -> Result<()> {
+        self.answer(self.shared.check_open())?;
+        self.shared.options.limits.check_stream_name(stream)
+    }
+
+    fn enter_checkpoint(&self, stream: &StreamName, name: &str) -> Result<()> {
+        self.enter(stream)?;
+        self.shared.options.limits.check_checkpoint_name(name)
+    }
+}
+
+/// Appends that were decided, and are on their way to the disk.
+#[derive(Debug)]
+pub struct Pending {
+    shared: Arc<Shared>,
+    answer: Result<Vec<Receipt<u64>>>,
+    group: Option<Arc<Group>>,
+}
+
+impl Pending {
+    /// Waits until they are as durable as was promised.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn wait(self) -> Result<Vec<Receipt<u64>>> {
+        if let Some(group) = &self.group
+            && let Err(fault) = self.shared.finish(group)
+        {
+            return Err(fault.error(&self.shared.place));
+        }
+        self.answer
+    }
+}
+
+// Appending.
+impl Log {
+    /// Appends a batch as one atomic commit.
+    ///
+    /// # Errors
+    /// As [`Store::append`](ledger_core::Store::append).
+    pub fn append(&self, batch: Batch<u64>) -> Result<Receipt<u64>> {
+        let mut receipts = self.append_many(vec![batch])?;
+        Ok(receipts.pop().expect("every batch has its receipt"))
+    }
+
+    /// Appends batches to several streams as one atomic commit.
+    ///
+    /// # Errors
+    /// As [`Store::append_many`](ledger_core::Store::append_many).
+    pub fn append_many(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
+        self.begin_append(batches)?.wait()
+    }
+
+    /// Decides about batches, which are one commit, and leaves the waiting to the caller.
+    ///
+    /// # Errors
+    /// What has nothing to do with what is in the log: `Closed`, `InvalidInput`, `LimitExceeded`.
+    pub fn begin_append(&self, batches: Vec<Batch<u64>>) -> Result<Pending> {
+        let answer = self.begin(&batches, Patience::Wait);
+        self.answer(answer)
+    }
+
+    fn begin(&self, batches: &[Batch<u64>], patience: Patience) -> error::Result<Pending> {
+        self.shared.check_open()?;
+        self.shared.options.limits.check_batches(batches)?;
+        let wanted: Vec<_> = batches
+            .iter()
+            .map(|batch| Wanted {
+                stream: &batch.stream,
+                records: &batch.entries,
+                condition: batch.condition.as_ref(),
+            })
+            .collect();
+        let mut turn = self.shared.turn(patience)?;
+        let appended = turn.append(&wanted, self.shared.now());
+        let group = turn.unfinished();
+        let answer = match appended {
+            Ok(()) => {
+                let mut outcomes = turn.writer.scratch.outcomes.iter().copied();
+                let receipt = |wanted: &Wanted<'_, _>| Receipt {
+                    outcomes: outcomes.by_ref().take(wanted.records.len()).collect(),
+                    durability: self.shared.options.durability,
+                };
+                Ok(wanted.iter().map(receipt).collect())
+            }
+            Err(Failure::Error(error)) => Err(error),
+            Err(failure) => return Err(failure),
+        };
+        let has_rolled = std::mem::take(&mut turn.writer.has_rolled);
+        drop(turn);
+        if has_rolled {
+            self.shared.tidy_up();
+        }
+        Ok(Pending {
+            shared: Arc::clone(&self.shared),
+            answer,
+            group,
+        })
+    }
+
+    /// Appends records that borrow what they hold, as one atomic commit, and tells in `outcomes` what became of each.
+    ///
+    /// # Errors
+    /// As [`append`](Log::append).
+    pub fn append_records(
+        &self,
+        stream: &StreamName,
+        records: &[NewRecord<'_>],
+        condition: Option<&Condition<u64>>,
+        outcomes: &mut Vec<Outcome<u64>>,
+    ) -> Result<()> {
+        outcomes.clear();
+        self.answer(self.shared.check_open())?;
+        let wanted = [Wanted {
+            stream,
+            records,
+            condition,
+        }];
+        let mut turn = self.answer(self.shared.turn(Patience::Wait))?;
+        let appended = turn.append(&wanted, self.shared.now());
+        outcomes.extend_from_slice(&turn.writer.scratch.outcomes);
+        let group = turn.unfinished();
+        let has_rolled = std::mem::take(&mut turn.writer.has_rolled);
+        drop(turn);
+        if has_rolled {
+            self.shared.tidy_up();
+        }
+        if let Some(group) = group
+            && let Err(fault) = self.shared.finish(&group)
+        {
+            return Err(fault.error(&self.shared.place));
+        }
+        self.answer(appended)
+    }
+}
+
+// Reading.
+impl Log {
+    /// Reads one page: one consistent state of the stream.
+    ///
+    /// # Errors
+    /// As [`Store::read`](ledger_core::Store::read).
+    pub fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {
+        self.enter(stream)?;
+        options.validate()?;
+        self.shared.options.limits.check_filter(&options.filter)?;
+        self.answer(self.read_with(stream, options, Patience::Wait))
+    }
+
+    fn read_with(
+        &self,
+        stream: &StreamName,
+        options: &ReadOptions<u64>,
+        patience: Patience,
+    ) -> error::Result<Page<u64>> {
+        let (view, state) = self.shared.seen(stream, patience)?;
+        let Some(state) = state else {
+            return Ok(Page::empty());
+        };
+        let reading = Reading {
+            view: &view,
+            name: stream,
+            state: &state,
+            now: self.shared.now(),
+        };
+        reading.page(options)
+    }
+
+    /// Tells a stream's first id, head, count and bytes.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub fn stat(&self, stream: &StreamName) -> Result<Stat<u64>> {
+        self.enter(stream)?;
+        let (_, state) = self.answer(self.shared.seen(stream, Patience::Wait))?;
+        let mut stat = Stat::empty(self.shared.options.durability);
+        if let Some(state) = state {
+            stat.first = state.first();
+            stat.head = state.head();
+            stat.count = state.count();
+            stat.bytes = state.bytes();
+        }
+        Ok(stat)
+    }
+
+    /// Lists up to `limit` streams that hold entries, in the byte order of their names, behind the name `after`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](Error::InvalidInput) for a limit of zero.
+    pub fn list(&self, after: Option<&StreamName>, limit: usize) -> Result<Vec<StreamName>> {
+        self.answer(self.shared.check_open())?;
+        check_limit(limit)?;
+        self.answer(self.shared.list(after, limit, Patience::Wait))
+    }
+}
+
+// Changing what is there.
+impl Log {
+    /// Removes the entries with an id up to `through`, and answers how many that were.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub fn trim(&self, stream: &StreamName, through: u64) -> Result<u64> {
+        self.enter(stream)?;
+        self.answer(self.shared.trim(stream, through))
+    }
+
+    /// Removes from the old end what `retention` does not keep, and answers how many that were.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](Error::InvalidInput) for a retention without any bound.
+    pub fn retain(&self, stream: &StreamName, retention: &Retention) -> Result<u64> {
+        self.enter(stream)?;
+        retention.validate()?;
+        self.answer(self.shared.retain(stream, retention))
+    }
+
+    /// Erases what expired entries held, and answers how many were erased.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub fn purge_expired(&self, stream: &StreamName) -> Result<u64> {
+        self.enter(stream)?;
+        self.answer(self.shared.purge_expired(stream))
+    }
+
+    /// Replaces an entry's tags.
+    ///
+    /// # Errors
+    /// As [`Store::set_tags`](ledger_core::Store::set_tags).
+    pub fn set_tags(&self, stream: &StreamName, id: u64, tags: BTreeSet<String>) -> Result<()> {
+        self.enter(stream)?;
+        self.check_marks()?;
+        self.shared.options.limits.check_tags(&tags)?;
+        self.answer(self.shared.set_tags(stream, id, tags))
+    }
+
+    /// Merges `changes` into an entry's annotations. A value of none deletes the key.
+    ///
+    /// # Errors
+    /// As [`Store::annotate`](ledger_core::Store::annotate).
+    pub fn annotate(
+        &self,
+        stream: &StreamName,
+        id: u64,
+        changes: &BTreeMap<String, Option<String>>,
+    ) -> Result<()> {
+        self.enter(stream)?;
+        self.check_marks()?;
+        self.answer(self.shared.annotate(stream, id, changes))
+    }
+
+    fn check_marks(&self) -> Result<()> {
+        match self.shared.options.append_only {
+            true => Err(Error::AppendOnly),
+            false => Ok(()),
+        }
+    }
+
+    /// Renames a stream, which keeps its entries, ids and checkpoints.
+    ///
+    /// # Errors
+    /// As [`Store::rename`](ledger_core::Store::rename).
+    pub fn rename(&self, from: &StreamName, to: &StreamName) -> Result<()> {
+        self.enter(from)?;
+        self.shared.options.limits.check_stream_name(to)?;
+        self.answer(self.shared.rename(from, to))
+    }
+}
+
+// Checkpoints.
+impl Log {
+    /// Loads a checkpoint of a stream; none if there is none of that name.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub fn load_checkpoint(&self, stream: &StreamName, name: &str) -> Result<Option<Checkpoint>> {
+        self.enter_checkpoint(stream, name)?;
+        self.answer(self.shared.load_checkpoint(stream, name, Patience::Wait))
+    }
+
+    /// Saves a checkpoint that still is at revision `expected` (none: that does not exist), and answers the new one.
+    ///
+    /// # Errors
+    /// [`CheckpointConflict`](Error::CheckpointConflict): load again, decide again.
+    pub fn save_checkpoint(
+        &self,
+        stream: &StreamName,
+        name: &str,
+        value: &[u8],
+        expected: Option<Revision>,
+    ) -> Result<Revision> {
+        self.enter_checkpoint(stream, name)?;
+        self.shared.options.limits.check_checkpoint_value(value)?;
+        self.answer(self.shared.save_checkpoint(stream, name, value, expected))
+    }
+
+    /// Deletes a checkpoint that still is at revision `expected`.
+    ///
+    /// # Errors
+    /// [`CheckpointConflict`](Error::CheckpointConflict): load again, decide again.
+    pub fn delete_checkpoint(
+        &self,
+        stream: &StreamName,
+        name: &str,
+        expected: Revision,
+    ) -> Result<()> {
+        self.enter_checkpoint(stream, name)?;
+        self.answer(self.shared.delete_checkpoint(stream, name, expected))
+    }
+
+    /// Lists up to `limit` names of a stream's checkpoints, in byte order, behind the name `after`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](Error::InvalidInput) for a limit of zero.
+    pub fn list_checkpoints(
+        &self,
+        stream: &StreamName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.enter(stream)?;
+        check_limit(limit)?;
+        self.answer(
+            self.shared
+                .list_checkpoints(stream, after, limit, Patience::Wait),
+        )
+    }
+}
+
+// Files.
+impl Log {
+    /// Makes everything that was appended so far survive the loss of power, whatever the durability is.
+    ///
+    /// # Errors
+    /// [`Poisoned`](Error::Poisoned): it is not known what did survive; open the log again.
+    pub fn sync(&self) -> Result<()> {
+        self.answer(self.shared.sync())
+    }
+
+    /// Does what a log does when there is time: lists full segments, indexes them, makes the next.
+    ///
+    /// A log with a thread for it does so by itself.
+    ///
+    /// # Errors
+    /// Those of the files; what was not done is done the next time.
+    pub fn tidy(&self) -> Result<()> {
+        self.answer(self.shared.check_open())?;
+        self.answer(self.shared.tidy())
+    }
+
+    /// Rewrites segments of which little is alive, so that their space comes back.
+    ///
+    /// # Errors
+    /// Those of the files; every segment is either as it was or rewritten.
+    pub fn compact(&self) -> Result<()> {
+        Err(Error::Unsupported {
+            ability: "compaction",
+        })
+    }
+
+    /// Reads everything, and checks it.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt): what is damaged, and where.
+    pub fn verify(&self) -> Result<()> {
+        Err(Error::Unsupported {
+            ability: "verification",
+        })
+    }
+
+    /// Finishes what was begun, and closes. Every later call answers [`Closed`](Error::Closed).
+    ///
+    /// # Errors
+    /// Those of the files; the log is closed all the same.
+    pub fn close(&self) -> Result<()> {
+        self.answer(self.shared.close())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if !self.shared.is_closed.load(Ordering::Acquire)
+            && let Err(failure) = self.shared.close()
+        {
+            let error = failure.into_error(&self.shared.place);
+            tracing::warn!(%error, "a log could not be closed well");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Noting in an index what a frame holds: the same for frames that are being written and for those that are read again.
+
+use crate::error::Result;
+use crate::format::{Append, EntryRef, Frame, Malformed, Record, StreamNumber};
+use crate::index::{ActiveIndex, Change, EntryKeys, KeyHasher};
+
+/// The notes about one frame.
+#[derive(Debug)]
+pub(super) struct Notes<'a> {
+    index: &'a mut ActiveIndex,
+    hasher: KeyHasher,
+    /// Where the frame begins.
+    frame: u32,
+}
+
+impl<'a> Notes<'a> {
+    /// Begins the notes about the frame at `frame`.
+    pub(super) fn begin(index: &'a mut ActiveIndex, hasher: KeyHasher, frame: u32) -> Self {
+        index.push_frame(frame);
+        Self {
+            index,
+            hasher,
+            frame,
+        }
+    }
+
+    /// Notes all that `frame` holds.
+    pub(super) fn frame(
+        index: &mut ActiveIndex,
+        hasher: KeyHasher,
+        frame: &Frame<'_>,
+    ) -> Result<(), Malformed> {
+        let mut notes = Notes::begin(index, hasher, frame.position().offset());
+        for record in frame.records() {
+            let (offset, record) = record?;
+            notes.record(offset, &record)?;
+        }
+        Ok(())
+    }
+
+    /// Says that the entries noted next are those of `stream` from `first_id` on.
+    #[inline]
+    pub(super) fn run(&mut self, stream: StreamNumber, first_id: u64) {
+        self.index.push_run(stream, first_id);
+    }
+
+    /// Notes the entry at `offset` of the frame.
+    #[inline]
+    pub(super) fn entry(&mut self, offset: u32, keys: EntryKeys) {
+        self.index.push_entry(self.frame + offset, keys);
+    }
+
+    /// Notes the record at `offset` of the frame.
+    pub(super) fn record(&mut self, offset: u32, record: &Record<'_>) -> Result<(), Malformed> {
+        let (index, hasher, at) = (&mut *self.index, self.hasher, self.frame + offset);
+        match *record {
+            Record::Append(ref append) => self.append(append)?,
+            Record::Name { stream, name } => {
+                index.push_name(hasher.name(name), name, stream, at);
+            }
+            Record::Rename { stream, from, to } => {
+                index.push_freed_name(hasher.name(from), at);
+                if !to.is_empty() {
+                    index.push_name(hasher.name(to), to, stream, at);
+                }
+            }
+            Record::Removals { stream, .. } => index.push_change(stream, Change::Removals, at),
+            Record::Purge { stream, ids } => {
+                for id in ids.iter() {
+                    index.push_change(stream, Change::Purge(id?), at);
+                }
+            }
+            Record::Mark(mark) => index.push_change(mark.stream, Change::Mark(mark.id), at),
+            Record::Checkpoint(saved) => {
+                let hash = hasher.checkpoint(saved.stream, saved.name);
+                index.push_checkpoint(hash, saved.stream, saved.name, at);
+            }
+            Record::State { stream, .. } => index.push_change(stream, Change::State, at),
+            Record::Seal => {}
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, append: &Append<'_>) -> Result<(), Malformed> {
+        let stream = append.head.stream;
+        self.run(stream, append.head.first_id);
+        for entry in append.entries() {
+            let (offset, entry) = entry?;
+            let keys = self.keys(stream, &entry)?;
+            self.entry(offset, keys);
+        }
+        Ok(())
+    }
+
+    fn keys(&self, stream: StreamNumber, entry: &EntryRef<'_>) -> Result<EntryKeys, Malformed> {
+        if entry.is_plain() {
+            return Ok(EntryKeys::default());
+        }
+        let fields = entry.fields()?;
+        let dedup_key = fields.dedup_key.filter(|key| !key.is_empty());
+        Ok(EntryKeys {
+            dedup: dedup_key.map(|key| self.hasher.dedup_key(stream, key)),
+            order: fields
+                .order_key
+                .map(|key| self.hasher.order_key(stream, key)),
+            expires: fields.expires_at.is_some(),
+        })
+    }
+}

@@ -1,0 +1,502 @@
+//! Opening a log: made if it is not there, and set right if it was not closed.
+//!
+//! Nothing is served before what will be served survives the loss of power (rule 9). What is damaged is left as it is.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use ledger_core::Error;
+
+use super::commit::{Crowd, Group};
+use super::keeper::{Keeper, Prepared, Sealed, make_segment, write_manifest};
+use super::page::Page;
+use super::picture::{Part, Picture};
+use super::random::random;
+use super::recovery::{FIRST_FRAME, Source, check_claims};
+use super::segment::{Segment, SegmentName};
+use super::shared::{Scene, Shared};
+use super::streams::Streams;
+use super::tail::Tail;
+use super::writer::Writer;
+use crate::disk::{
+    Access, Disk, DiskFile, Lock, LockGuard, Patience, Stage, read_exact_at, write_all_at,
+};
+use crate::error::{Failure, Result};
+use crate::fault::{Mistake, is_planted};
+use crate::format::{FileName, Found, LogId, Manifest, SegmentHeader, SegmentMeta, read_frame};
+use crate::index::{ActiveIndex, KeyHasher, Layer};
+use crate::options::FileOptions;
+
+/// Opens the log in the directory that `disk` is.
+pub(super) fn open(disk: Arc<dyn Disk>, place: String, options: FileOptions) -> Result<Shared> {
+    let lock = take_lock(&*disk, &place)?;
+    let manifest = match read_manifest(&*disk)? {
+        Some(manifest) => manifest,
+        None => create(&*disk, &place, &options)?,
+    };
+    remove_strangers(&*disk, &manifest)?;
+    let name = FileName::Stage.to_string();
+    let stage = disk
+        .map_stage(&name, options.stage_bytes)
+        .map_err(|error| Failure::io(&name, error))?;
+    let opening = Opening {
+        page: Page::new(stage.page(), manifest.log_id, options.stage_bytes),
+        hasher: KeyHasher::new(manifest.seed),
+        disk,
+        place,
+        options,
+        manifest,
+        stage,
+    };
+    opening.run(lock)
+}
+
+fn take_lock(disk: &dyn Disk, place: &str) -> Result<Box<dyn LockGuard>> {
+    let name = FileName::Lock.to_string();
+    match disk
+        .lock(&name)
+        .map_err(|error| Failure::io(&name, error))?
+    {
+        Lock::Held(guard) => Ok(guard),
+        Lock::Taken { holder } => {
+            let holder = match holder {
+                Some(process) => format!("process {process} writes to it"),
+                None => "another process writes to it".into(),
+            };
+            Err(Failure::Error(Error::Busy {
+                place: place.into(),
+                waited: Duration::ZERO,
+                source: holder.into(),
+            }))
+        }
+    }
+}
+
+/// Reads the manifest; none if there is none.
+pub(super) fn read_manifest(disk: &dyn Disk) -> Result<Option<Manifest>> {
+    let name = FileName::Manifest.to_string();
+    let failed = |error| Failure::io(&name, error);
+    let file = match disk.open(&name, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let len = usize::try_from(file.len().map_err(failed)?).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; len];
+    read_exact_at(&*file, &mut bytes, 0, Patience::Wait).map_err(failed)?;
+    let manifest = Manifest::decode(&bytes).map_err(|error| Failure::header(&name, error))?;
+    Ok(Some(manifest))
+}
+
+/// Makes a log with one empty segment.
+fn create(disk: &dyn Disk, place: &str, options: &FileOptions) -> Result<Manifest> {
+    check_vacant(disk, place)?;
+    let mut log_id = LogId::default();
+    log_id[..8].copy_from_slice(&random().to_le_bytes());
+    log_id[8..].copy_from_slice(&random().to_le_bytes());
+    let header = SegmentHeader {
+        log_id,
+        segment: 1,
+        generation: random(),
+        created_at: options.clock.now(),
+    };
+    make_segment(disk, &header, options.segment_bytes_max)?;
+    let manifest = Manifest {
+        log_id,
+        seed: random(),
+        version: 1,
+        streams: 0,
+        segments: vec![SegmentMeta {
+            segment: header.segment,
+            generation: header.generation,
+            sealed_bytes: None,
+            synced: false,
+            layers: Vec::new(),
+        }],
+    };
+    write_manifest(disk, &manifest)?;
+    Ok(manifest)
+}
+
+/// Refuses a directory that holds anything but what a creation may have left behind that did not get to its end.
+fn check_vacant(disk: &dyn Disk, place: &str) -> Result<()> {
+    for name in disk.list().map_err(|error| Failure::io(place, error))? {
+        match FileName::parse(&name) {
+            Some(FileName::Lock | FileName::ManifestNew | FileName::Stage) => {}
+            Some(FileName::Segment { .. }) if is_unwritten(disk, &name)? => {
+                disk.remove(&name)
+                    .map_err(|error| Failure::io(&name, error))?;
+            }
+            Some(_) => {
+                return Err(Failure::damage(
+                    place,
+                    format!("there is {name}, and no manifest"),
+                ));
+            }
+            None => {
+                return Err(Failure::Error(Error::NotAStore {
+                    place: place.into(),
+                    reason: format!("there is {name:?} in it"),
+                }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a segment file has no frame.
+fn is_unwritten(disk: &dyn Disk, name: &str) -> Result<bool> {
+    let failed = |error| Failure::io(name, error);
+    let file = disk.open(name, Access::Read).map_err(failed)?;
+    let mut bytes = [0; FIRST_FRAME as usize + 1024];
+    let read = crate::disk::read_at_most(&*file, &mut bytes, 0, Patience::Wait).map_err(failed)?;
+    let frames = bytes[..read].get(FIRST_FRAME as usize..);
+    Ok(frames.is_none_or(|frames| frames.iter().all(|byte| *byte == 0)))
+}
+
+/// Removes files that the manifest does not name: made and not listed yet, or dropped and not removed yet.
+fn remove_strangers(disk: &dyn Disk, manifest: &Manifest) -> Result<()> {
+    let names = disk
+        .list()
+        .map_err(|error| Failure::io("the directory", error))?;
+    let is_listed = |segment, generation| {
+        manifest
+            .segments
+            .iter()
+            .find(|meta| (meta.segment, meta.generation) == (segment, generation))
+    };
+    for name in names {
+        let is_stranger = match FileName::parse(&name) {
+            Some(FileName::ManifestNew) => true,
+            Some(FileName::Segment {
+                segment,
+                generation,
+            }) => is_listed(segment, generation).is_none(),
+            Some(FileName::Index {
+                segment,
+                generation,
+                from,
+            }) => is_listed(segment, generation)
+                .is_none_or(|meta| meta.layers.iter().all(|layer| layer.from != from)),
+            _ => false,
+        };
+        if is_stranger {
+            disk.remove(&name)
+                .map_err(|error| Failure::io(&name, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// A log that is being opened.
+#[derive(Debug)]
+struct Opening {
+    disk: Arc<dyn Disk>,
+    place: String,
+    options: FileOptions,
+    manifest: Manifest,
+    hasher: KeyHasher,
+    stage: Box<dyn Stage>,
+    page: Page,
+}
+
+/// A segment that may have grown since its last index was written.
+#[derive(Debug)]
+struct Unsealed {
+    segment: Arc<Segment>,
+    layers: Vec<Layer>,
+    /// From where on no index file knows what is there.
+    from: u32,
+}
+
+/// A segment that was read from where its indexes end.
+#[derive(Debug)]
+struct Scanned {
+    part: Part,
+    from: u32,
+    end: u32,
+    index: Arc<RwLock<ActiveIndex>>,
+}
+
+impl Opening {
+    fn run(mut self, lock: Box<dyn LockGuard>) -> Result<Shared> {
+        let mut parts = Vec::new();
+        let mut sealed = Vec::new();
+        let mut unsealed = Vec::new();
+        for meta in &self.manifest.segments {
+            match meta.sealed_bytes {
+                Some(bytes) => parts.push(self.sealed(meta, bytes, &mut sealed)?),
+                None => unsealed.push(self.unsealed(meta)?),
+            }
+        }
+        self.replay_stage(&unsealed)?;
+        let mut unsealed = unsealed.into_iter();
+        let active = loop {
+            let unsealed = unsealed.next().ok_or_else(|| {
+                Failure::damage(&self.place, "the manifest lists no segment to go on in")
+            })?;
+            let (scanned, is_sealed) = self.scan(unsealed)?;
+            parts.push(scanned.part.clone());
+            if !is_sealed {
+                break scanned;
+            }
+            sync_recovered(&scanned)?;
+            sealed.push(Sealed {
+                number: scanned.part.segment.number(),
+                bytes: scanned.end,
+            });
+        };
+        let next = self.end_log(&active, unsealed.collect())?;
+        self.share(lock, parts, sealed, active, next)
+    }
+
+    /// A segment that is full, and known to be.
+    fn sealed(&self, meta: &SegmentMeta, bytes: u32, sealed: &mut Vec<Sealed>) -> Result<Part> {
+        let opened = self.unsealed(meta)?;
+        let len = opened.segment.file().len();
+        let len = len.map_err(|error| Failure::io(&opened.segment.file_name(), error))?;
+        if len < u64::from(bytes) && !is_planted(Mistake::ShortSegmentAccepted) {
+            return Err(opened
+                .segment
+                .damage(bytes, "the file ends before its last frame"));
+        }
+        if opened.from == bytes {
+            return Ok(Part {
+                segment: opened.segment,
+                layers: opened.layers,
+            });
+        }
+        // Its index is lost: the log knows it all (rule 12).
+        sealed.push(Sealed {
+            number: meta.segment,
+            bytes,
+        });
+        let segment = Arc::clone(&opened.segment);
+        let (scanned, _) = self.scan(opened)?;
+        match scanned.end == bytes {
+            true => Ok(scanned.part),
+            false => Err(segment.damage(scanned.end, "a frame that was there is gone")),
+        }
+    }
+
+    fn unsealed(&self, meta: &SegmentMeta) -> Result<Unsealed> {
+        let name = SegmentName {
+            log_id: self.manifest.log_id,
+            number: meta.segment,
+            generation: meta.generation,
+        };
+        let file = match self.disk.open(&name.file_name(), Access::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Failure::damage(name.file_name(), "it is missing"));
+            }
+            opened => opened.map_err(|error| Failure::io(&name.file_name(), error))?,
+        };
+        let (layers, from) = super::tidy::open_layers(&*self.disk, name, meta);
+        Ok(Unsealed {
+            segment: Arc::new(Segment::unread(name, file)),
+            layers,
+            from,
+        })
+    }
+
+    /// Reads what no index file knows.
+    fn scan(&self, unsealed: Unsealed) -> Result<(Scanned, bool)> {
+        let Unsealed {
+            segment,
+            mut layers,
+            from,
+        } = unsealed;
+        let scan = Source::of(&segment)?.scan(self.hasher, from)?;
+        let index = Arc::new(RwLock::new(scan.index));
+        layers.push(Layer::Memory(Arc::clone(&index)));
+        let scanned = Scanned {
+            part: Part { segment, layers },
+            from,
+            end: scan.end,
+            index,
+        };
+        Ok((scanned, scan.is_sealed))
+    }
+
+    /// Writes what was staged when the log was last open to where it belongs. It may be there already.
+    fn replay_stage(&self, unsealed: &[Unsealed]) -> Result<()> {
+        let Some(slot) = self.page.slot() else {
+            return Ok(());
+        };
+        let number = slot.base.segment();
+        let target = unsealed
+            .iter()
+            .find(|unsealed| unsealed.segment.number() == number);
+        let Some(Unsealed { segment, .. }) = target else {
+            return Ok(());
+        };
+        if is_planted(Mistake::StageNotReplayed) {
+            return Ok(());
+        }
+        let header = segment.header(Patience::Wait)?;
+        let staged = self.stage.area();
+        let mut len = 0;
+        while let Found::Frame(frame) =
+            read_frame(&staged[len..], header, slot.base.offset() + len as u32)
+        {
+            len += frame.bytes_len() as usize;
+        }
+        write_all_at(&**segment.file(), &staged[..len], slot.base.offset().into())
+            .map_err(|error| Failure::io(&segment.file_name(), error))
+    }
+
+    /// Ends the log where `active` was found to end. Tells which of the `later` segments can be written next.
+    fn end_log(&mut self, active: &Scanned, later: Vec<Unsealed>) -> Result<Option<Prepared>> {
+        let source = Source::of(&active.part.segment)?;
+        let was_closed = active.from == active.end && source.len == u64::from(active.end);
+        if !was_closed {
+            self.cut(active, source, &later)?;
+        }
+        let mut later = later.into_iter();
+        let next = later.next();
+        for unsealed in later {
+            let number = unsealed.segment.number();
+            self.manifest.segments.retain(|meta| meta.segment != number);
+        }
+        let prepared = next.map(|unsealed| {
+            Ok::<_, Failure>(Prepared {
+                header: *unsealed.segment.header(Patience::Wait)?,
+                file: Arc::clone(unsealed.segment.file()),
+            })
+        });
+        prepared.transpose()
+    }
+
+    /// Cuts off what lies behind the end of the log, unless that is damage.
+    fn cut(&self, active: &Scanned, source: Source<'_>, later: &[Unsealed]) -> Result<()> {
+        let mut sources = vec![(source, active.end)];
+        for unsealed in later {
+            sources.push((Source::of(&unsealed.segment)?, FIRST_FRAME));
+        }
+        check_claims(&sources)?;
+        let segments = std::iter::once(&active.part.segment);
+        let segments = segments.chain(later.iter().map(|unsealed| &unsealed.segment));
+        let mut is_cut = false;
+        for ((source, end), segment) in sources.iter().zip(segments) {
+            if source.rest(*end)?.is_some() && !is_planted(Mistake::TailNotCut) {
+                is_cut = true;
+                let cut = segment.file().truncate(u64::from(*end));
+                let synced = cut.and_then(|()| match is_planted(Mistake::CutNotSynced) {
+                    true => Ok(()),
+                    false => segment.file().sync_all(),
+                });
+                synced.map_err(|error| Failure::io(&segment.file_name(), error))?;
+            }
+        }
+        sync_recovered(active)?;
+        if is_cut && !is_planted(Mistake::StageKeptAfterCut) {
+            // What the stage held of it must not come back over what is written there next.
+            self.page.clear_slots();
+            let name = FileName::Stage.to_string();
+            self.stage
+                .sync()
+                .map_err(|error| Failure::io(&name, error))?;
+        }
+        self.disk
+            .sync_directory()
+            .map_err(|error| Failure::io(&self.place, error))
+    }
+
+    fn share(
+        self,
+        lock: Box<dyn LockGuard>,
+        parts: Vec<Part>,
+        sealed: Vec<Sealed>,
+        active: Scanned,
+        next: Option<Prepared>,
+    ) -> Result<Shared> {
+        let header = *active.part.segment.header(Patience::Wait)?;
+        let end = header.at(active.end);
+        let is_sync = self.options.durability == ledger_core::Durability::Sync;
+        self.page.show(end);
+        self.page.announce(self.manifest.version);
+        let tail = match is_sync {
+            true => Tail::gathered(end, Some(self.stage)),
+            false => {
+                self.page.switch(end);
+                Tail::staged(end, self.stage, self.options.stage_bytes)
+            }
+        };
+        let streams = highest_stream(&parts).max(self.manifest.streams);
+        let writer = Writer {
+            header,
+            file: Arc::clone(active.part.segment.file()),
+            end: active.end,
+            active: active.index,
+            indexed_from: active.from,
+            frame: Vec::new(),
+            group: Group::after(None),
+            flushing: None,
+            streams,
+            last: None,
+            fault: None,
+            has_rolled: false,
+            scratch: super::writer::Scratch::default(),
+        };
+        let highest = self.manifest.segments.last().map_or(0, |meta| meta.segment);
+        Ok(Shared {
+            hasher: self.hasher,
+            log_id: self.manifest.log_id,
+            scene: RwLock::new(Scene {
+                visible: end,
+                end,
+                picture: Arc::new(Picture::new(parts)),
+                streams: Streams::new(self.options.stream_cache_bytes, self.manifest.seed),
+                tail,
+            }),
+            writer: Mutex::new(writer),
+            keeper: Mutex::new(Keeper {
+                highest_segment: highest,
+                manifest: self.manifest,
+                next,
+                sealed,
+            }),
+            place: self.place,
+            options: self.options,
+            disk: self.disk,
+            page: self.page,
+            flushed: AtomicU64::new(end.as_u64()),
+            durable: AtomicU64::new(end.as_u64()),
+            crowd: Crowd::default(),
+            broken: Mutex::new(None),
+            is_broken: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            tidying: Mutex::new(()),
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+}
+
+/// Makes durable what was read again: it may have been in memory only.
+fn sync_recovered(scanned: &Scanned) -> Result<()> {
+    if scanned.from == scanned.end || is_planted(Mistake::RecoveredNotSynced) {
+        return Ok(());
+    }
+    let segment = &scanned.part.segment;
+    segment
+        .file()
+        .sync_all()
+        .map_err(|error| Failure::io(&segment.file_name(), error))
+}
+
+/// The highest number of a stream in the indexes that are in memory.
+fn highest_stream(parts: &[Part]) -> u64 {
+    let layers = parts.iter().flat_map(|part| &part.layers);
+    let highest = layers.filter_map(|layer| match layer {
+        Layer::Memory(index) => {
+            let index = index
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            Some(index.highest_stream().0)
+        }
+        Layer::Sealed(_) => None,
+    });
+    highest.max().unwrap_or(0)
+}

@@ -1,0 +1,191 @@
+//! Reading frames again: after a crash, and wherever an index is missing.
+//!
+//! Where the log ends is decided here (rule 4): at the first place without a valid frame, unless a frame behind it claims
+//! that this place was durable. Then what was there was acknowledged and is damaged, and nothing is touched.
+
+use super::notes::Notes;
+use super::segment::{Segment, SegmentName};
+use super::shared::Shared;
+use super::writer::Writer;
+use crate::disk::{DiskFile, Patience, read_at_most};
+use crate::error::{Failure, Result};
+use crate::fault::{Mistake, is_planted};
+use crate::format::{
+    Found, Frame, Position, Record, SEGMENT_HEADER_BYTES, SegmentHeader, newest_claim, read_frame,
+};
+use crate::index::{ActiveIndex, KeyHasher, Origin};
+
+/// How much is read at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// What a scan of a segment found.
+#[derive(Debug)]
+pub(super) struct Scan {
+    /// Of the frames that were found.
+    pub(super) index: ActiveIndex,
+    /// Where the last of them ends.
+    pub(super) end: u32,
+    /// Whether that one says that it is the last.
+    pub(super) is_sealed: bool,
+}
+
+/// A segment file that is read from its start to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) file: &'a dyn DiskFile,
+    pub(super) header: &'a SegmentHeader,
+    /// How many bytes of it there are.
+    pub(super) len: u64,
+}
+
+impl<'a> Source<'a> {
+    /// All of the file of `segment`.
+    pub(super) fn of(segment: &'a Segment) -> Result<Self> {
+        let header = segment.header(Patience::Wait)?;
+        let len = segment.file().len();
+        let len = len.map_err(|error| Failure::io(&segment.file_name(), error))?;
+        Ok(Self {
+            file: &**segment.file(),
+            header,
+            len,
+        })
+    }
+
+    fn name(&self) -> String {
+        SegmentName::of(self.header).file_name()
+    }
+
+    /// Reads the frames from `from` on, and notes what they hold, up to the first that is none.
+    pub(super) fn scan(&self, hasher: KeyHasher, from: u32) -> Result<Scan> {
+        let mut index = ActiveIndex::new(Origin {
+            log_id: self.header.log_id,
+            segment: self.header.segment,
+            generation: self.header.generation,
+            from,
+        });
+        let mut is_sealed = false;
+        let end = self.frames(from, |frame| {
+            let at = frame.position().offset();
+            Notes::frame(&mut index, hasher, frame).map_err(|malformed| {
+                Failure::damage(self.name(), format!("at byte {at}: {malformed}"))
+            })?;
+            is_sealed = frame
+                .records()
+                .any(|record| matches!(record, Ok((_, Record::Seal))));
+            Ok(!is_sealed)
+        })?;
+        Ok(Scan {
+            index,
+            end,
+            is_sealed,
+        })
+    }
+
+    /// Shows `each` the frames from `from` on, until it answers that it has enough, or there is none. Tells where the
+    /// last one ends. A read error is an error, and never the end (rule 5).
+    pub(super) fn frames(
+        &self,
+        from: u32,
+        mut each: impl FnMut(&Frame<'_>) -> Result<bool>,
+    ) -> Result<u32> {
+        let (mut offset, mut chunk) = (from, CHUNK_BYTES);
+        let mut buf = Vec::new();
+        loop {
+            let left = self.len.saturating_sub(offset.into());
+            buf.resize(chunk.min(usize::try_from(left).unwrap_or(usize::MAX)), 0);
+            let read = read_at_most(self.file, &mut buf, offset.into(), Patience::Wait);
+            let read = match read {
+                Err(_) if is_planted(Mistake::ReadErrorIsTheEnd) => return Ok(offset),
+                read => read.map_err(|error| Failure::io(&self.name(), error))?,
+            };
+            let (mut bytes, begun) = (&buf[..read], offset);
+            let needed = loop {
+                match read_frame(bytes, self.header, offset) {
+                    Found::Frame(frame) => {
+                        offset = frame.end();
+                        bytes = &bytes[frame.bytes_len() as usize..];
+                        if !each(&frame)? {
+                            return Ok(offset);
+                        }
+                    }
+                    Found::Short { needed } => break needed,
+                    Found::Nothing | Found::Bad(_) => return Ok(offset),
+                }
+            };
+            // A length that the file does not back is no frame's.
+            if u64::from(offset) + needed > self.len || (read < buf.len() && offset == begun) {
+                return Ok(offset);
+            }
+            chunk = CHUNK_BYTES.max(needed as usize);
+        }
+    }
+
+    /// Whether there is anything but zeroes from `from` on; and up to where.
+    pub(super) fn rest(&self, from: u32) -> Result<Option<u64>> {
+        let (mut offset, mut last) = (u64::from(from), None);
+        let mut buf = vec![0; CHUNK_BYTES];
+        loop {
+            let read = read_at_most(self.file, &mut buf, offset, Patience::Wait)
+                .map_err(|error| Failure::io(&self.name(), error))?;
+            if let Some(index) = buf[..read].iter().rposition(|byte| *byte != 0) {
+                last = Some(offset + index as u64 + 1);
+            }
+            offset += read as u64;
+            if read < buf.len() {
+                return Ok(last);
+            }
+        }
+    }
+
+    /// The newest place that any frame from `from` on claims was durable.
+    pub(super) fn newest_claim(&self, from: u32) -> Result<Option<Position>> {
+        let Some(end) = self.rest(from)? else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; usize::try_from(end - u64::from(from)).unwrap_or(usize::MAX)];
+        let read = read_at_most(self.file, &mut bytes, from.into(), Patience::Wait)
+            .map_err(|error| Failure::io(&self.name(), error))?;
+        Ok(newest_claim(&bytes[..read], self.header, from))
+    }
+}
+
+/// The end of the log, as far as `sources` tell: the unsealed segments in their order, each scanned up to `ends`.
+///
+/// # Errors
+/// `Corrupt`: something behind the end claims that the log was durable further than that.
+pub(super) fn check_claims(sources: &[(Source<'_>, u32)]) -> Result<()> {
+    let Some((first, end)) = sources.first() else {
+        return Ok(());
+    };
+    let log_end = first.header.at(*end);
+    for (source, from) in sources {
+        let claim = source.newest_claim(*from)?;
+        if claim.is_some_and(|claim| claim > log_end) && !is_planted(Mistake::ClaimIgnored) {
+            return Err(Failure::damage(
+                first.name(),
+                format!("at byte {end}: what was durable here is not readable any more"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the index of the active segment once more, of what lies before `end`.
+pub(super) fn index_again(shared: &Shared, writer: &Writer, end: Position) -> Result<ActiveIndex> {
+    let source = Source {
+        file: &*writer.file,
+        header: &writer.header,
+        len: end.offset().into(),
+    };
+    let scan = source.scan(shared.hasher, writer.indexed_from)?;
+    match scan.end == end.offset() {
+        true => Ok(scan.index),
+        false => Err(Failure::damage(
+            source.name(),
+            format!("at byte {}: a frame that was there is gone", scan.end),
+        )),
+    }
+}
+
+/// Where the first frame of any segment begins.
+pub(super) const FIRST_FRAME: u32 = SEGMENT_HEADER_BYTES as u32;

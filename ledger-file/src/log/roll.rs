@@ -1,0 +1,78 @@
+//! Going on in the next segment.
+
+use std::sync::{Arc, RwLock};
+
+use super::keeper::{Prepared, Sealed};
+use super::picture::Part;
+use super::recovery::FIRST_FRAME;
+use super::segment::Segment;
+use super::writer::{Changed, Turn};
+use crate::disk::Patience;
+use crate::error::{Failure, Result};
+use crate::format::Record;
+use crate::index::{ActiveIndex, Layer, Origin};
+
+impl Turn<'_> {
+    /// Seals the active segment, and goes on in the next.
+    ///
+    /// # Errors
+    /// Nothing has changed, except that an attempt to seal may have failed what was under way.
+    pub(super) fn roll(&mut self) -> Result<()> {
+        if self.patience == Patience::Now {
+            return Err(Failure::WouldBlock);
+        }
+        self.shared.prepare_next()?;
+        self.seal()?;
+        let next = self.shared.keeper().next.take();
+        let next = next.expect("the next segment was just prepared, and only a turn takes it");
+        self.go_on_in(next);
+        self.writer.has_rolled = true;
+        Ok(())
+    }
+
+    /// Ends the active segment with a frame that says so, and gets everything in it to its file.
+    fn seal(&mut self) -> Result<()> {
+        if self.shared.scene().tail.room() < super::writer::SEAL_BYTES {
+            self.empty_stage()?;
+        }
+        let now = self.shared.now();
+        self.write_records(now, &[Record::Seal]);
+        self.put(Changed::new())?;
+        match self.shared.is_sync() {
+            true => self.drain(),
+            false => self.empty_stage(),
+        }
+    }
+
+    fn go_on_in(&mut self, next: Prepared) {
+        let sealed = Sealed {
+            number: self.writer.header.segment,
+            bytes: self.writer.end,
+        };
+        self.shared.keeper().sealed.push(sealed);
+        let active = Arc::new(RwLock::new(ActiveIndex::new(Origin {
+            log_id: next.header.log_id,
+            segment: next.header.segment,
+            generation: next.header.generation,
+            from: FIRST_FRAME,
+        })));
+        let writer = &mut *self.writer;
+        writer.header = next.header;
+        writer.file = Arc::clone(&next.file);
+        writer.end = FIRST_FRAME;
+        writer.active = Arc::clone(&active);
+        writer.indexed_from = FIRST_FRAME;
+        let segment = Arc::new(Segment::made(next.header, next.file));
+        let start = writer.header.at(writer.end);
+        let mut scene = self.shared.scene_mut();
+        scene.picture = Arc::new(scene.picture.with_next(Part {
+            segment,
+            layers: vec![Layer::Memory(active)],
+        }));
+        scene.end = start;
+        scene.visible = start;
+        drop(scene);
+        self.stage_begins_at(start);
+        self.shared.page.show(start);
+    }
+}

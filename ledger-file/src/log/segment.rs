@@ -1,0 +1,106 @@
+//! One segment file, as it is read.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::disk::{DiskFile, Patience, read_exact_at};
+use crate::error::{Failure, Result};
+use crate::format::{FileName, Position, SEGMENT_HEADER_BYTES, SegmentHeader};
+
+/// A segment's open file, with what is known of it.
+///
+/// The same segment after a compaction is another one: it has another generation, and another file.
+#[derive(Debug)]
+pub(super) struct Segment {
+    name: SegmentName,
+    file: Arc<dyn DiskFile>,
+    header: OnceLock<SegmentHeader>,
+}
+
+/// Which segment file of which log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentName {
+    pub(super) log_id: [u8; 16],
+    pub(super) number: u32,
+    pub(super) generation: u64,
+}
+
+impl SegmentName {
+    pub(super) fn of(header: &SegmentHeader) -> Self {
+        Self {
+            log_id: header.log_id,
+            number: header.segment,
+            generation: header.generation,
+        }
+    }
+
+    pub(super) fn file_name(&self) -> String {
+        FileName::Segment {
+            segment: self.number,
+            generation: self.generation,
+        }
+        .to_string()
+    }
+}
+
+impl Segment {
+    /// Takes an open file of which nothing has been read yet.
+    pub(super) fn unread(name: SegmentName, file: Arc<dyn DiskFile>) -> Self {
+        Self {
+            name,
+            file,
+            header: OnceLock::new(),
+        }
+    }
+
+    /// Takes a file that was just made.
+    pub(super) fn made(header: SegmentHeader, file: Arc<dyn DiskFile>) -> Self {
+        Self {
+            name: SegmentName::of(&header),
+            file,
+            header: OnceLock::from(header),
+        }
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.name.number
+    }
+
+    pub(super) fn file(&self) -> &Arc<dyn DiskFile> {
+        &self.file
+    }
+
+    pub(super) fn file_name(&self) -> String {
+        self.name.file_name()
+    }
+
+    /// Its header: the context of every frame in it.
+    pub(super) fn header(&self, patience: Patience) -> Result<&SegmentHeader> {
+        if let Some(header) = self.header.get() {
+            return Ok(header);
+        }
+        let header = self.read_header(patience)?;
+        Ok(self.header.get_or_init(|| header))
+    }
+
+    fn read_header(&self, patience: Patience) -> Result<SegmentHeader> {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        read_exact_at(&*self.file, &mut bytes, 0, patience)
+            .map_err(|error| Failure::io(&self.file_name(), error))?;
+        let header = SegmentHeader::decode(&bytes)
+            .map_err(|error| Failure::header(&self.file_name(), error))?;
+        match SegmentName::of(&header) == self.name {
+            true => Ok(header),
+            false => Err(self.damage(0, "its header is that of another segment")),
+        }
+    }
+
+    /// Says that what lies at `offset` cannot be.
+    pub(super) fn damage(&self, offset: u32, reason: impl std::fmt::Display) -> Failure {
+        Failure::damage(self.file_name(), format!("at byte {offset}: {reason}"))
+    }
+
+    /// The place of its byte `offset` in the log.
+    pub(super) fn at(&self, offset: u32) -> Position {
+        Position::new(self.name.number, offset)
+    }
+}

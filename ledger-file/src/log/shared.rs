@@ -1,0 +1,106 @@
+//! What the parts of an open log share: one who writes at a time, and a scene that all look at.
+//!
+//! Locks are taken in this order: the writer's, the keeper's, the scene's, an index's. Nothing is read from or written
+//! to a file while the scene's or an index's is held.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use ledger_core::{Durability, Error, Timestamp};
+
+use super::commit::Crowd;
+use super::keeper::Keeper;
+use super::page::Page;
+use super::picture::Picture;
+use super::streams::Streams;
+use super::tail::Tail;
+use super::view::View;
+use super::writer::Writer;
+use crate::disk::{Disk, LockGuard, Patience};
+use crate::error::{Fault, Result};
+use crate::format::{LogId, Position};
+use crate::index::KeyHasher;
+use crate::options::FileOptions;
+
+/// An open log.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// The directory, for messages.
+    pub(super) place: String,
+    pub(super) options: FileOptions,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) log_id: LogId,
+    pub(super) hasher: KeyHasher,
+    pub(super) page: Page,
+    pub(super) writer: Mutex<Writer>,
+    pub(super) keeper: Mutex<Keeper>,
+    pub(super) scene: RwLock<Scene>,
+    /// Everything before this place is in the segment files, if not yet on the disk.
+    pub(super) flushed: AtomicU64,
+    /// Everything before this place survives the loss of power.
+    pub(super) durable: AtomicU64,
+    pub(super) crowd: Crowd,
+    /// Why the last flush failed, until somebody has set right what rested on it.
+    pub(super) broken: Mutex<Option<Fault>>,
+    pub(super) is_broken: AtomicBool,
+    pub(super) is_closed: AtomicBool,
+    /// Held by the one who tidies up.
+    pub(super) tidying: Mutex<()>,
+    /// Held until the log is closed.
+    pub(super) lock: Mutex<Option<Box<dyn LockGuard>>>,
+}
+
+/// What there is to see, and to read it from.
+#[derive(Debug)]
+pub(super) struct Scene {
+    /// Readers see what lies before this place.
+    pub(super) visible: Position,
+    /// Where the next frame will lie; the writer sees everything before this place.
+    pub(super) end: Position,
+    pub(super) picture: Arc<Picture>,
+    pub(super) streams: Streams,
+    pub(super) tail: Tail,
+}
+
+impl Shared {
+    /// A panic while the scene changed was one of the writer, and poisons that.
+    pub(super) fn scene(&self) -> RwLockReadGuard<'_, Scene> {
+        self.scene.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn scene_mut(&self) -> RwLockWriteGuard<'_, Scene> {
+        self.scene.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log as readers see it now.
+    pub(super) fn view(&self, patience: Patience) -> View<'_> {
+        let scene = self.scene();
+        let (picture, visible) = (Arc::clone(&scene.picture), scene.visible);
+        drop(scene);
+        View::new(self, picture, visible, patience)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.options.clock.now()
+    }
+
+    /// Whether an answer waits for the disk.
+    pub(super) fn is_sync(&self) -> bool {
+        self.options.durability == Durability::Sync
+    }
+
+    pub(super) fn check_open(&self) -> Result<()> {
+        match self.is_closed.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => Err(Error::Closed.into()),
+        }
+    }
+
+    /// What frames that are written now can claim; none if nobody waits for the disk, so that nobody knows.
+    pub(super) fn claim(&self) -> Option<Position> {
+        match self.options.durability {
+            Durability::Process => None,
+            _ => Some(Position::from_u64(self.durable.load(Ordering::Acquire))),
+        }
+    }
+}

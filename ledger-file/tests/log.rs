@@ -1,0 +1,196 @@
+//! The synchronous log in a real directory.
+
+use ledger_core::{
+    Batch, Condition, Durability, Error, Filter, NewEntry, Outcome, Payload, ReadOptions, Revision,
+    StreamName,
+};
+use ledger_file::{FileOptions, Housekeeping, Log, NewRecord};
+use tempfile::TempDir;
+
+fn options(durability: Durability) -> FileOptions {
+    FileOptions::default()
+        .with_durability(durability)
+        .with_housekeeping(Housekeeping::Inline)
+}
+
+fn open(directory: &TempDir, options: &FileOptions) -> Log {
+    Log::open(directory.path().join("log"), options.clone()).unwrap()
+}
+
+fn entry(text: &str) -> NewEntry {
+    NewEntry::new(Payload::octets(text.as_bytes().to_vec()))
+}
+
+fn texts(log: &Log, stream: &str) -> Vec<String> {
+    let page = log
+        .read(&stream.into(), &ReadOptions::new().limit(10_000))
+        .unwrap();
+    let text =
+        |entry: ledger_core::Entry<u64>| String::from_utf8(entry.value.bytes.to_vec()).unwrap();
+    page.entries.into_iter().map(text).collect()
+}
+
+const DURABILITIES: [Durability; 2] = [Durability::Sync, Durability::Process];
+
+#[test]
+fn what_is_appended_is_read_back_also_after_reopening() {
+    for durability in DURABILITIES {
+        let (directory, options) = (TempDir::new().unwrap(), options(durability));
+        let log = open(&directory, &options);
+        let receipt = log
+            .append(Batch::new("s", vec![entry("a"), entry("b")]))
+            .unwrap();
+        assert_eq!(
+            receipt.outcomes,
+            [Outcome::Appended(1), Outcome::Appended(2)]
+        );
+        assert_eq!(texts(&log, "s"), ["a", "b"]);
+        log.close().unwrap();
+        let log = open(&directory, &options);
+        assert_eq!(texts(&log, "s"), ["a", "b"]);
+        log.append(Batch::new("s", vec![entry("c")])).unwrap();
+        drop(log);
+        let log = open(&directory, &options);
+        assert_eq!(texts(&log, "s"), ["a", "b", "c"]);
+        assert_eq!(log.stat(&"s".into()).unwrap().bytes, 3);
+    }
+}
+
+#[test]
+fn many_segments_are_one_log() {
+    for durability in DURABILITIES {
+        let directory = TempDir::new().unwrap();
+        let options = options(durability).with_segment_bytes_max(1 << 10);
+        let log = open(&directory, &options);
+        let texts_in: Vec<String> = (0..200).map(|n| format!("entry number {n}")).collect();
+        for text in &texts_in {
+            log.append(Batch::new("s", vec![entry(text).order_key("k")]))
+                .unwrap();
+        }
+        assert_eq!(texts(&log, "s"), texts_in);
+        let descending = ReadOptions::new().descending().limit(3);
+        let page = log.read(&"s".into(), &descending).unwrap();
+        assert_eq!(
+            page.entries.iter().map(|e| e.id).collect::<Vec<_>>(),
+            [200, 199, 198]
+        );
+        let keyed = ReadOptions::new()
+            .after(100)
+            .filter(Filter::new().order_key("k"));
+        let page = log.read(&"s".into(), &keyed).unwrap();
+        assert_eq!(page.entries.len(), 100);
+        drop(log);
+        let log = open(&directory, &options);
+        assert_eq!(texts(&log, "s"), texts_in);
+    }
+}
+
+#[test]
+fn a_dedup_key_is_stored_once_in_one_batch_and_across_reopening() {
+    for durability in DURABILITIES {
+        let (directory, options) = (TempDir::new().unwrap(), options(durability));
+        let log = open(&directory, &options);
+        let batch = || {
+            let entries = ["a", "b", "a"].map(|key| entry(key).dedup_key(key));
+            Batch::new("s", entries.to_vec())
+        };
+        let first = log.append(batch()).unwrap().outcomes;
+        assert_eq!(
+            first,
+            [
+                Outcome::Appended(1),
+                Outcome::Appended(2),
+                Outcome::Duplicate(1)
+            ]
+        );
+        drop(log);
+        let log = open(&directory, &options);
+        let again = log
+            .append(batch().when(Condition::stream_is_empty()))
+            .unwrap();
+        assert_eq!(again.ids().collect::<Vec<_>>(), [1, 2, 1]);
+        assert_eq!(again.appended(), 0);
+    }
+}
+
+#[test]
+fn conditions_are_decided_by_what_is_there() {
+    let (directory, options) = (TempDir::new().unwrap(), options(Durability::Process));
+    let log = open(&directory, &options);
+    log.append(Batch::new("s", vec![entry("a").order_key("o")]))
+        .unwrap();
+    let batch = |after: u64| {
+        Batch::new("s", vec![entry("b").order_key("o")]).when(Condition::last_of("o", after))
+    };
+    log.append(batch(1)).unwrap();
+    let lost = log.append(batch(1));
+    assert!(matches!(lost, Err(Error::Conflict { .. })), "{lost:?}");
+    assert_eq!(log.stat(&"s".into()).unwrap().head, Some(2));
+}
+
+#[test]
+fn a_trim_keeps_the_head() {
+    for durability in DURABILITIES {
+        let (directory, options) = (TempDir::new().unwrap(), options(durability));
+        let log = open(&directory, &options);
+        log.append(Batch::new("s", vec![entry("a"), entry("bc"), entry("def")]))
+            .unwrap();
+        assert_eq!(log.trim(&"s".into(), 2).unwrap(), 2);
+        assert_eq!(log.stat(&"s".into()).unwrap().bytes, 3);
+        assert_eq!(log.trim(&"s".into(), 9).unwrap(), 1);
+        drop(log);
+        let log = open(&directory, &options);
+        let stat = log.stat(&"s".into()).unwrap();
+        assert_eq!(
+            (stat.first, stat.head, stat.count, stat.bytes),
+            (None, Some(3), 0, 0)
+        );
+        assert_eq!(log.list(None, 10).unwrap(), []);
+    }
+}
+
+#[test]
+fn a_second_writer_is_told_who_the_first_is() {
+    let (directory, options) = (TempDir::new().unwrap(), options(Durability::Sync));
+    let _log = open(&directory, &options);
+    let second = Log::open(directory.path().join("log"), options).unwrap_err();
+    let source = std::error::Error::source(&second).unwrap().to_string();
+    assert!(matches!(second, Error::Busy { .. }));
+    assert!(source.contains(&std::process::id().to_string()), "{source}");
+}
+
+#[test]
+fn names_and_checkpoints_survive() {
+    for durability in DURABILITIES {
+        let (directory, options) = (TempDir::new().unwrap(), options(durability));
+        let log = open(&directory, &options);
+        let (old, new) = (StreamName::from("old"), StreamName::from("new"));
+        log.append(Batch::new("old", vec![entry("a")])).unwrap();
+        let revision = log.save_checkpoint(&old, "c", b"1", None).unwrap();
+        log.rename(&old, &new).unwrap();
+        let later = log
+            .save_checkpoint(&new, "c", b"2", Some(revision))
+            .unwrap();
+        assert!(later > revision);
+        let stale = log.save_checkpoint(&new, "c", b"3", Some(Revision(0)));
+        assert!(matches!(stale, Err(Error::CheckpointConflict { .. })));
+        drop(log);
+        let log = open(&directory, &options);
+        let loaded = log.load_checkpoint(&new, "c").unwrap().unwrap();
+        assert_eq!((&*loaded.value, loaded.revision), (&b"2"[..], later));
+        assert_eq!(log.list(None, 10).unwrap(), [new]);
+        assert_eq!(texts(&log, "old"), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn borrowed_records_go_in_without_being_owned() {
+    let (directory, options) = (TempDir::new().unwrap(), options(Durability::Process));
+    let log = open(&directory, &options);
+    let mut outcomes = Vec::new();
+    let records = [NewRecord::octets(b"a"), NewRecord::json(b"{}")];
+    log.append_records(&"s".into(), &records, None, &mut outcomes)
+        .unwrap();
+    assert_eq!(outcomes, [Outcome::Appended(1), Outcome::Appended(2)]);
+    assert_eq!(texts(&log, "s"), ["a", "{}"]);
+}
