@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::Result;
+use crate::file::Field;
 use crate::work::{Keys, Payloads, Work};
 
 /// How much a lap has to do.
@@ -31,6 +32,8 @@ pub(crate) struct Arena {
     pub(crate) size: Size,
     /// How many rounds count.
     pub(crate) rounds: usize,
+    /// Who takes part in the race of the file log.
+    pub(crate) field: Field,
     postgres: OnceCell<Postgres>,
 }
 
@@ -49,6 +52,7 @@ impl Arena {
             runtime,
             size,
             rounds,
+            field: Field::default(),
             postgres: OnceCell::new(),
         })
     }
@@ -75,6 +79,16 @@ impl Arena {
             keys,
             payloads,
         }
+    }
+
+    /// The most records of a lap of the file log.
+    pub(crate) fn file_records(&self) -> u64 {
+        10 * self.size.many as u64
+    }
+
+    /// When a lap of the file log that writes ends, even if there are records left.
+    pub(crate) fn file_millis(&self) -> u64 {
+        self.size.many as u64 / 50
     }
 
     /// Makes an empty directory, which goes away when dropped.

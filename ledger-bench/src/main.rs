@@ -5,6 +5,7 @@
 
 mod arena;
 mod bare;
+mod file;
 mod ledger;
 mod postgres;
 mod race;
@@ -12,12 +13,14 @@ mod report;
 mod rows;
 mod work;
 
+use std::env;
 use std::io::{Write, stderr, stdout};
 use std::path::PathBuf;
 
 use clap::Parser;
 
 use crate::arena::{Arena, Size};
+use crate::file::Field;
 use crate::rows::Row;
 
 /// Why a benchmark could not be finished.
@@ -38,6 +41,12 @@ struct Args {
     /// The year of flights, .jsonl.gz, for the row that measures memory
     #[arg(long)]
     flights: Option<PathBuf>,
+    /// The program that runs the laps of published engines: `ledger-bench/peers`, built with --release
+    #[arg(long)]
+    peers: Option<PathBuf>,
+    /// Whoever alone takes part in the race of the file log; may be given several times
+    #[arg(long)]
+    only: Vec<String>,
     /// Do a hundredth of the work: enough to see that all is right, too little for figures
     #[arg(long)]
     quick: bool,
@@ -55,8 +64,13 @@ impl Args {
                 alone: 3_000,
             },
         };
-        let dir = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-        Arena::new(dir, size, self.rounds.max(1))
+        let dir = self.dir.clone().unwrap_or_else(env::temp_dir);
+        let mut arena = Arena::new(dir, size, self.rounds.max(1))?;
+        arena.field = Field {
+            peers: self.peers.clone(),
+            only: self.only.clone(),
+        };
+        Ok(arena)
     }
 
     /// The rows asked for, in the order they must run in.
@@ -68,6 +82,11 @@ impl Args {
 }
 
 fn main() -> Result<()> {
+    // A lap of the file log's race is run by a process of its own: this one.
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    if ledger_lap::run(&file::contestants(), &arguments)? {
+        return Ok(());
+    }
     let args = Args::parse();
     let arena = args.arena()?;
     let flush = arena.flush_time()?.as_micros();
@@ -98,6 +117,7 @@ mod tests {
         let postgres = Postgres::shared();
         for row in args
             .rows()
+            .filter(|row| !row.runs_processes())
             .filter(|row| postgres.is_some() || !row.needs_postgres())
         {
             assert!(!row.run(&arena, None).unwrap().is_empty(), "{row:?}");

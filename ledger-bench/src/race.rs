@@ -88,7 +88,7 @@ impl<'a> Race<'a> {
 }
 
 /// The order of the contestants in a round.
-fn turns(round: usize, contestants: usize) -> impl Iterator<Item = usize> {
+pub(crate) fn turns(round: usize, contestants: usize) -> impl Iterator<Item = usize> {
     (0..contestants).map(move |turn| (round + turn) % contestants)
 }
 

@@ -24,27 +24,32 @@ pub(crate) enum Claim {
 /// One contestant's rounds, in nanoseconds an entry, from the fastest to the slowest.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
-    name: &'static str,
+    name: String,
     laps: Vec<f64>,
 }
 
 impl Standing {
     /// Sorts the laps of a contestant, of which there is at least one.
-    pub(crate) fn new(name: &'static str, mut laps: Vec<f64>) -> Self {
+    pub(crate) fn new(name: impl Into<String>, mut laps: Vec<f64>) -> Self {
         laps.sort_by(f64::total_cmp);
+        let name = name.into();
         Self { name, laps }
     }
 
-    fn median(&self) -> f64 {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn median(&self) -> f64 {
         let (low, high) = ((self.laps.len() - 1) / 2, self.laps.len() / 2);
         f64::midpoint(self.laps[low], self.laps[high])
     }
 
-    fn fastest(&self) -> f64 {
+    pub(crate) fn fastest(&self) -> f64 {
         self.laps[0]
     }
 
-    fn slowest(&self) -> f64 {
+    pub(crate) fn slowest(&self) -> f64 {
         self.laps[self.laps.len() - 1]
     }
 }
@@ -92,7 +97,7 @@ impl Report {
             } => {
                 let of_parts: f64 = parts.iter().map(|part| self.of(*part).median()).sum();
                 let overhead = self.of(whole).median() - of_parts;
-                let [first, second] = parts.map(|part| self.of(part).name);
+                let [first, second] = parts.map(|part| self.of(part).name());
                 Verdict {
                     what: format!("{} beyond {first} and {second}", self.of(whole).name),
                     measured: format!("{overhead:.0} ns"),
@@ -139,7 +144,7 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, median) = (self.name, self.median());
+        let (name, median) = (&self.name, self.median());
         let range = format!("{:.0} to {:.0}", self.fastest(), self.slowest());
         write!(
             f,

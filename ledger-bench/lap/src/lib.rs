@@ -20,7 +20,7 @@ mod write;
 pub use answer::{Findings, Measured, Outcome};
 pub use engine::{Engine, NotOffered, Promise};
 pub use program::{Contestant, run};
-pub use records::Number;
+pub use records::{Number, record};
 pub use task::{Order, Read, Task, Volume, Write};
 
 /// Why a lap could not be finished.

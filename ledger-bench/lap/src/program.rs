@@ -4,11 +4,18 @@ use std::any::Any;
 use std::io::{Read as _, Write as _, stdin, stdout};
 use std::panic::{self, UnwindSafe};
 use std::path::Path;
+use std::process;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use crate::answer::Outcome;
 use crate::engine::Engine;
 use crate::task::Task;
 use crate::{Result, lap};
+
+/// How long a lap may take at most: some engines wait for ever for what a damaged file no longer has.
+const LAP_MAX: Duration = Duration::from_secs(600);
 
 /// An engine by its name.
 #[derive(Clone, Copy, Debug)]
@@ -50,13 +57,33 @@ pub fn run(contestants: &[Contestant], arguments: &[String]) -> Result<bool> {
             let found = contestants.iter().find(|it| it.name == engine);
             let contestant = found.ok_or_else(|| format!("there is no engine {engine:?}"))?;
             let task = serde_json::from_str(task)?;
-            let outcome = caught(|| (contestant.run)(Path::new(dir), &task));
-            say(&serde_json::to_string(&outcome)?)?;
+            let lap = || (contestant.run)(Path::new(dir), &task);
+            answer(&in_time(|| caught(lap)))?;
             stdin().read_to_end(&mut Vec::new())?;
         }
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// Ends the process with an answer if the lap takes too long.
+fn in_time(lap: impl FnOnce() -> Outcome) -> Outcome {
+    let (done, wait) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if wait.recv_timeout(LAP_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let seconds = LAP_MAX.as_secs();
+            // Nobody is left to tell if even this fails.
+            let _ = answer(&Outcome::Failed(format!("took more than {seconds} s")));
+            process::exit(1);
+        }
+    });
+    let outcome = lap();
+    drop(done);
+    outcome
+}
+
+fn answer(outcome: &Outcome) -> Result<()> {
+    say(&serde_json::to_string(outcome)?)
 }
 
 /// A panic is an answer too: some engines have no other for a damaged file.

@@ -43,6 +43,12 @@ impl Number {
     }
 }
 
+/// The record that a thread appends behind `sequence` others.
+#[must_use]
+pub fn record(thread: usize, sequence: u64, record_bytes: usize) -> Vec<u8> {
+    Records::new(record_bytes, thread).one(sequence).to_vec()
+}
+
 /// Makes records that are `record_bytes` long: cheaply, so that the time of a lap is the engine's.
 pub(crate) struct Records {
     record_bytes: usize,

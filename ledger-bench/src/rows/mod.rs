@@ -12,6 +12,7 @@ use clap::ValueEnum;
 
 use crate::Result;
 use crate::arena::Arena;
+use crate::file;
 use crate::postgres;
 use crate::work::{Keys, Payloads};
 
@@ -34,11 +35,21 @@ pub(crate) enum Row {
     PostgresOneAtATime,
     /// Pages, on Postgres
     PostgresRead,
+    /// Records and batches that survive kill -9, in files
+    FileAppend,
+    /// Records and batches that survive the loss of power, in files
+    FileDurable,
+    /// Everything, one record, a hundred in a row, in files; and how much room they take
+    FileRead,
+    /// Opening what is there already, in files
+    FileReopen,
+    /// What one flipped byte does, in files
+    FileDamage,
 }
 
 impl Row {
     /// All rows, in the order they must run in: the memory of the flights is the peak of the process so far.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Flights,
         Self::Append,
         Self::OneAtATime,
@@ -47,6 +58,11 @@ impl Row {
         Self::PostgresAppend,
         Self::PostgresOneAtATime,
         Self::PostgresRead,
+        Self::FileAppend,
+        Self::FileDurable,
+        Self::FileRead,
+        Self::FileReopen,
+        Self::FileDamage,
     ];
 
     /// Tells whether the row cannot be run without a Postgres server.
@@ -58,6 +74,19 @@ impl Row {
         )
     }
 
+    /// Tells whether the row runs processes of this program, which a test of it is not.
+    #[cfg(test)]
+    pub(crate) fn runs_processes(self) -> bool {
+        matches!(
+            self,
+            Self::FileAppend
+                | Self::FileDurable
+                | Self::FileRead
+                | Self::FileReopen
+                | Self::FileDamage
+        )
+    }
+
     /// Runs the row and answers the sections of its report.
     ///
     /// # Errors
@@ -65,6 +94,11 @@ impl Row {
     pub(crate) fn run(self, arena: &Arena, flights: Option<&Path>) -> Result<Vec<String>> {
         let reports = match self {
             Self::Flights => return Ok(vec![flights::run(arena, flights)?]),
+            Self::FileAppend => return file::Row::Append.run(arena),
+            Self::FileDurable => return file::Row::Durable.run(arena),
+            Self::FileRead => return file::Row::Read.run(arena),
+            Self::FileReopen => return file::Row::Reopen.run(arena),
+            Self::FileDamage => return file::Row::Damage.run(arena),
             Self::Append => vec![
                 append::race(arena, Keys::Random)?,
                 append::race(arena, Keys::None)?,
