@@ -134,6 +134,9 @@ impl SegmentMeta {
                 "a segment of the manifest has a flag of a newer format",
             ));
         }
+        if flags & SEALED == 0 && sealed_bytes != 0 {
+            return Err(Malformed("a segment ends, and is not sealed"));
+        }
         Ok(Self {
             segment,
             generation,
@@ -218,6 +221,34 @@ mod tests {
                 prop_assert_eq!(manifest.encode(), bytes);
             }
         }
+    }
+
+    /// Found by fuzzing: it was read as a manifest that is written in another way.
+    #[test]
+    fn a_segment_that_ends_without_being_sealed_is_refused() {
+        let segment = SegmentMeta {
+            segment: 1,
+            generation: 2,
+            sealed_bytes: Some(1_000),
+            synced: false,
+            layers: Vec::new(),
+        };
+        let manifest = Manifest {
+            log_id: [0; 16],
+            seed: 0,
+            version: 1,
+            streams: 0,
+            segments: vec![segment],
+        };
+        let mut bytes = manifest.encode();
+        bytes[68] = 0;
+        let end = bytes.len() - CHECKSUM_BYTES;
+        let checksum = crc(0, &bytes[..end]).to_le_bytes();
+        bytes[end..].copy_from_slice(&checksum);
+        assert!(matches!(
+            Manifest::decode(&bytes),
+            Err(HeaderError::Damaged(_))
+        ));
     }
 
     #[test]
