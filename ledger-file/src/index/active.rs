@@ -15,7 +15,7 @@ use super::hash::{KeyHash, stream_tag};
 use super::latest::Latest;
 use super::names::Names;
 use super::postings::{NUMBERS_MAX, Posting, Postings};
-use super::{Origin, Spot, Stretch};
+use super::{Origin, Spot, Stretch, Window};
 use crate::format::{Position, StreamNumber};
 
 /// The index of one segment from some offset to its end.
@@ -238,40 +238,36 @@ pub(super) type Candidates = SmallVec<[u32; 4]>;
 
 // Looking.
 impl ActiveIndex {
-    /// Which entries of `stream` lie where: those with `ids`, at most `limit`, that begin before `bound`.
+    /// Which entries of `stream` lie where: those in `window` that begin before `bound`.
     pub(super) fn stretches(
         &self,
         stream: StreamNumber,
-        ids: Range<u64>,
-        direction: Direction,
-        limit: usize,
+        window: &Window,
         bound: u32,
         out: &mut Vec<Stretch>,
     ) {
         let end = self.ordinal_at(bound);
         let runs = self.runs_of(stream);
         let within = |run: u32| self.run(run, end);
-        match direction {
+        match window.direction {
             Direction::Ascending => {
-                let runs = runs.from(|run| within(run).ids().end <= ids.start);
-                self.take(runs.map(within), ids, direction, limit, out);
+                let runs = runs.behind(|run| within(run).ids().end <= window.ids.start);
+                self.take(runs.map(within), window, out);
             }
             Direction::Descending => {
-                let is_before = |run: Run| run.ordinal < end && run.first_id < ids.end;
-                let runs = runs.back_from(|run| is_before(self.runs[run as usize]));
-                self.take(runs.map(within), ids, direction, limit, out);
+                let is_before = |run: Run| run.ordinal < end && run.first_id < window.ids.end;
+                let runs = runs.back_before(|run| is_before(self.runs[run as usize]));
+                self.take(runs.map(within), window, out);
             }
         }
     }
 
-    /// Which entries of `stream` have an order key with the hash: those with `ids`, at most `limit`, before `bound`.
+    /// Which entries of `stream` have an order key with the hash: those in `window`, before `bound`.
     pub(super) fn order_key(
         &self,
         stream: StreamNumber,
         KeyHash(tag): KeyHash,
-        ids: Range<u64>,
-        direction: Direction,
-        limit: usize,
+        window: &Window,
         bound: u32,
         out: &mut Vec<Spot>,
     ) {
@@ -281,20 +277,20 @@ impl ActiveIndex {
         }
         let end = self.ordinal_at(bound);
         let (start, end) = (
-            self.ordinal_of(stream, ids.start, end),
-            self.ordinal_of(stream, ids.end, end),
+            self.ordinal_of(stream, window.ids.start, end),
+            self.ordinal_of(stream, window.ids.end, end),
         );
         let spot = |ordinal| self.spot(stream, ordinal);
-        match direction {
+        match window.direction {
             Direction::Ascending => {
-                let ordinals = posting.from(|ordinal| ordinal < start);
+                let ordinals = posting.behind(|ordinal| ordinal < start);
                 let ordinals = ordinals.take_while(|ordinal| *ordinal < end);
-                out.extend(ordinals.filter_map(spot).take(limit));
+                out.extend(ordinals.filter_map(spot).take(window.limit));
             }
             Direction::Descending => {
-                let ordinals = posting.back_from(|ordinal| ordinal < end);
+                let ordinals = posting.back_before(|ordinal| ordinal < end);
                 let ordinals = ordinals.take_while(|ordinal| *ordinal >= start);
-                out.extend(ordinals.filter_map(spot).take(limit));
+                out.extend(ordinals.filter_map(spot).take(window.limit));
             }
         }
     }
@@ -350,7 +346,7 @@ impl ActiveIndex {
     pub(super) fn newest_entry(&self, stream: StreamNumber, bound: u32) -> Option<Spot> {
         let end = self.ordinal_at(bound);
         let runs = self.runs_of(stream);
-        let run = runs.back_from(|run| self.runs[run as usize].ordinal < end);
+        let run = runs.back_before(|run| self.runs[run as usize].ordinal < end);
         let run = self.run({ run }.next()?, end);
         self.spot(stream, run.ordinals.end - 1)
     }
@@ -388,25 +384,24 @@ impl ActiveIndex {
         Some(self.position(rows.next_back()?.offset))
     }
 
-    /// The entries of `stream` with `ids` that have an `expires_at`, at most `limit`, before `bound`.
+    /// The entries of `stream` in `window` that have an `expires_at`, before `bound`; always the oldest.
     pub(super) fn expiring(
         &self,
         stream: StreamNumber,
-        ids: Range<u64>,
-        limit: usize,
+        window: &Window,
         bound: u32,
         out: &mut Vec<Spot>,
     ) {
         let end = self.ordinal_at(bound);
         let (start, end) = (
-            self.ordinal_of(stream, ids.start, end),
-            self.ordinal_of(stream, ids.end, end),
+            self.ordinal_of(stream, window.ids.start, end),
+            self.ordinal_of(stream, window.ids.end, end),
         );
         let from = self.expiring.partition_point(|ordinal| *ordinal < start);
         let to = self.expiring.partition_point(|ordinal| *ordinal < end);
         let ordinals = self.expiring[from..to.max(from)].iter();
         let spots = ordinals.filter_map(|ordinal| self.spot(stream, *ordinal));
-        out.extend(spots.take(limit));
+        out.extend(spots.take(window.limit));
     }
 
     /// The frame that holds what is at `offset`.
@@ -453,7 +448,7 @@ impl ActiveIndex {
     /// The ordinal of the first entry of `stream` with an id of at least `id`; `end` if there is none before that.
     fn ordinal_of(&self, stream: StreamNumber, id: u64, end: u32) -> u32 {
         let runs = self.runs_of(stream);
-        let mut runs = runs.from(|run| self.run(run, end).ids().end <= id);
+        let mut runs = runs.behind(|run| self.run(run, end).ids().end <= id);
         let Some(run) = runs.next().map(|run| self.run(run, end)) else {
             return end;
         };
@@ -473,18 +468,16 @@ impl ActiveIndex {
         }
     }
 
-    /// Takes `limit` entries with `ids` out of `runs`.
+    /// Takes the entries in `window` out of `runs`.
     fn take(
         &self,
         runs: impl Iterator<Item = VisibleRun>,
-        ids: Range<u64>,
-        direction: Direction,
-        limit: usize,
+        window: &Window,
         out: &mut Vec<Stretch>,
     ) {
-        let mut left = limit as u64;
+        let mut left = window.limit as u64;
         for run in runs {
-            let clipped = super::clip(run.ids(), &ids, direction, left);
+            let clipped = window.clip(run.ids(), left);
             if clipped.is_empty() {
                 break;
             }

@@ -3,13 +3,11 @@
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use ledger_core::Direction;
-
 use super::active::{ActiveIndex, Candidates, NO_STREAM};
 use super::change::{Change, ChangeKind};
 use super::hash::KeyHash;
 use super::sealed::SealedIndex;
-use super::{IndexError, Origin, Spot, Stretch};
+use super::{IndexError, Origin, Spot, Stretch, Window};
 use crate::disk::Patience;
 use crate::format::{Position, StreamNumber};
 
@@ -71,19 +69,15 @@ impl<'a> LayerAt<'a> {
     pub(super) fn stretches(
         &self,
         stream: StreamNumber,
-        ids: Range<u64>,
-        direction: Direction,
-        limit: usize,
+        window: &Window,
         out: &mut Vec<Stretch>,
     ) -> Result<()> {
         match self.layer {
             Layer::Memory(index) => {
-                read(index).stretches(stream, ids, direction, limit, self.bound, out);
+                read(index).stretches(stream, window, self.bound, out);
                 Ok(())
             }
-            Layer::Sealed(index) => {
-                index.stretches(stream, ids, direction, limit, self.patience, out)
-            }
+            Layer::Sealed(index) => index.stretches(stream, window, self.patience, out),
         }
     }
 
@@ -91,35 +85,30 @@ impl<'a> LayerAt<'a> {
         &self,
         stream: StreamNumber,
         hash: KeyHash,
-        ids: Range<u64>,
-        direction: Direction,
-        limit: usize,
+        window: &Window,
         out: &mut Vec<Spot>,
     ) -> Result<()> {
         match self.layer {
             Layer::Memory(index) => {
-                read(index).order_key(stream, hash, ids, direction, limit, self.bound, out);
+                read(index).order_key(stream, hash, window, self.bound, out);
                 Ok(())
             }
-            Layer::Sealed(index) => {
-                index.order_key(stream, hash, ids, direction, limit, self.patience, out)
-            }
+            Layer::Sealed(index) => index.order_key(stream, hash, window, self.patience, out),
         }
     }
 
     pub(super) fn expiring(
         &self,
         stream: StreamNumber,
-        ids: Range<u64>,
-        limit: usize,
+        window: &Window,
         out: &mut Vec<Spot>,
     ) -> Result<()> {
         match self.layer {
             Layer::Memory(index) => {
-                read(index).expiring(stream, ids, limit, self.bound, out);
+                read(index).expiring(stream, window, self.bound, out);
                 Ok(())
             }
-            Layer::Sealed(index) => index.expiring(stream, ids, limit, self.patience, out),
+            Layer::Sealed(index) => index.expiring(stream, window, self.patience, out),
         }
     }
 

@@ -10,7 +10,7 @@ use super::active::Candidates;
 use super::change::{Change, ChangeKind};
 use super::hash::KeyHash;
 use super::layer::{Layer, LayerAt};
-use super::{IndexError, Spot, Stretch};
+use super::{IndexError, Spot, Stretch, Window};
 use crate::disk::Patience;
 use crate::format::{Position, StreamNumber};
 
@@ -65,16 +65,18 @@ impl Look<'_> {
         limit: usize,
         out: &mut Vec<Stretch>,
     ) -> Result<()> {
-        let limit = count(out) + limit;
-        self.walk(stream, &ids, direction, |layer| {
-            let (known, left) = (out.len(), limit - count(out));
-            layer.stretches(stream, ids.clone(), direction, left, out)?;
-            let reached_end = match (direction, out.get(known..).and_then(<[_]>::last)) {
-                (Direction::Ascending, Some(last)) => last.id + u64::from(last.count) >= ids.end,
-                (Direction::Descending, Some(last)) => last.id <= ids.start,
-                (_, None) => false,
-            };
-            Ok(reached_end || count(out) >= limit)
+        let known = out.len();
+        let window = Window {
+            ids,
+            direction,
+            limit,
+        };
+        self.walk(stream, &window, |layer| {
+            let left = limit - count(&out[known..]);
+            layer.stretches(stream, &window.with_limit(left), out)?;
+            let found = &out[known..];
+            let is_at_end = found.last().is_some_and(|last| window.ends_with(last));
+            Ok(is_at_end || count(found) >= limit)
         })
     }
 
@@ -91,11 +93,15 @@ impl Look<'_> {
         limit: usize,
         out: &mut Vec<Spot>,
     ) -> Result<()> {
-        let limit = out.len() + limit;
-        self.walk(stream, &ids, direction, |layer| {
-            let left = limit - out.len();
-            layer.order_key(stream, hash, ids.clone(), direction, left, out)?;
-            Ok(out.len() >= limit)
+        let end = out.len() + limit;
+        let window = Window {
+            ids,
+            direction,
+            limit,
+        };
+        self.walk(stream, &window, |layer| {
+            layer.order_key(stream, hash, &window.with_limit(end - out.len()), out)?;
+            Ok(out.len() >= end)
         })
     }
 
@@ -110,10 +116,15 @@ impl Look<'_> {
         limit: usize,
         out: &mut Vec<Spot>,
     ) -> Result<()> {
-        let limit = out.len() + limit;
-        self.walk(stream, &ids, Direction::Ascending, |layer| {
-            layer.expiring(stream, ids.clone(), limit - out.len(), out)?;
-            Ok(out.len() >= limit)
+        let end = out.len() + limit;
+        let window = Window {
+            ids,
+            direction: Direction::Ascending,
+            limit,
+        };
+        self.walk(stream, &window, |layer| {
+            layer.expiring(stream, &window.with_limit(end - out.len()), out)?;
+            Ok(out.len() >= end)
         })
     }
 
@@ -125,18 +136,18 @@ impl Look<'_> {
         self.newest(|layer| layer.newest_entry(stream))
     }
 
-    /// Shows `visit` the layers that can hold `ids` of `stream`, until it answers that it has enough.
+    /// Shows `visit` the layers that can hold entries of `stream` in `window`, until it answers that it has enough.
     fn walk(
         &self,
         stream: StreamNumber,
-        ids: &Range<u64>,
-        direction: Direction,
+        window: &Window,
         mut visit: impl FnMut(LayerAt<'_>) -> Result<bool>,
     ) -> Result<()> {
+        let ids = &window.ids;
         if ids.is_empty() {
             return Ok(());
         }
-        let layers: &mut dyn Iterator<Item = usize> = match direction {
+        let layers: &mut dyn Iterator<Item = usize> = match window.direction {
             Direction::Ascending => &mut (self.layer_of(stream, ids.start)?..self.layers.len()),
             Direction::Descending => &mut (0..=self.layer_of(stream, ids.end - 1)?).rev(),
         };

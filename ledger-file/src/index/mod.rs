@@ -88,12 +88,38 @@ pub(crate) enum IndexError {
     },
 }
 
-/// The part of `run` that is in `ids`: its first `limit`, or its last if that is where a page begins.
-fn clip(run: Range<u64>, ids: &Range<u64>, direction: Direction, limit: u64) -> Range<u64> {
-    let (start, end) = (run.start.max(ids.start), run.end.min(ids.end));
-    let end = end.max(start);
-    match direction {
-        Direction::Ascending => start..end.min(start.saturating_add(limit)),
-        Direction::Descending => start.max(end.saturating_sub(limit))..end,
+/// Which entries of a stream are asked for.
+#[derive(Clone, Debug)]
+struct Window {
+    ids: Range<u64>,
+    /// Which end is taken, and shown first, if there are more than `limit`.
+    direction: Direction,
+    limit: usize,
+}
+
+impl Window {
+    fn with_limit(&self, limit: usize) -> Self {
+        Self {
+            limit,
+            ..self.clone()
+        }
+    }
+
+    /// Whether nothing can come behind `stretch`.
+    fn ends_with(&self, stretch: &Stretch) -> bool {
+        match self.direction {
+            Direction::Ascending => stretch.id + u64::from(stretch.count) >= self.ids.end,
+            Direction::Descending => stretch.id <= self.ids.start,
+        }
+    }
+
+    /// The ids of `run` that are asked for, if `left` can still be taken.
+    fn clip(&self, run: Range<u64>, left: u64) -> Range<u64> {
+        let (start, end) = (run.start.max(self.ids.start), run.end.min(self.ids.end));
+        let end = end.max(start);
+        match self.direction {
+            Direction::Ascending => start..end.min(start.saturating_add(left)),
+            Direction::Descending => start.max(end.saturating_sub(left))..end,
+        }
     }
 }

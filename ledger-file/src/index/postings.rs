@@ -192,7 +192,7 @@ impl Posting<'_> {
     }
 
     /// The numbers from the first that is not `before` on. `before` holds for a first part of the list.
-    pub(super) fn from(&self, before: impl Fn(u32) -> bool) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn behind(&self, before: impl Fn(u32) -> bool) -> impl Iterator<Item = u32> + '_ {
         let only = self.only.filter(|number| !before(*number));
         let skipped = self.skipped(&before);
         let part = self.chunks.get(skipped).copied().unwrap_or_default();
@@ -203,7 +203,10 @@ impl Posting<'_> {
     }
 
     /// The numbers before the first that is not `before`, newest first.
-    pub(super) fn back_from(&self, before: impl Fn(u32) -> bool) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn back_before(
+        &self,
+        before: impl Fn(u32) -> bool,
+    ) -> impl Iterator<Item = u32> + '_ {
         let only = self.only.filter(|number| before(*number));
         let skipped = self.skipped(&before);
         let part = self.chunks.get(skipped).copied().unwrap_or_default();
@@ -245,8 +248,8 @@ mod tests {
                 prop_assert_eq!(posting.len(), expected.len());
                 prop_assert_eq!(posting.last(), expected.last().copied());
                 let (before, behind): (Vec<u32>, Vec<u32>) = expected.iter().partition(|n| **n < cut);
-                prop_assert!(posting.from(|n| n < cut).eq(behind));
-                prop_assert!(posting.back_from(|n| n < cut).eq(before.into_iter().rev()));
+                prop_assert!(posting.behind(|n| n < cut).eq(behind));
+                prop_assert!(posting.back_before(|n| n < cut).eq(before.into_iter().rev()));
             }
         }
 

@@ -413,8 +413,8 @@ impl Model {
                 records.entry(name).or_default().insert(0, position);
             }
             match fact {
-                Fact::Name { name, .. } => drop(names.insert(name.as_str())),
-                Fact::Checkpoint { name, stream } => drop(checkpoints.insert((*stream, name))),
+                Fact::Name { name, .. } => _ = names.insert(name.as_str()),
+                Fact::Checkpoint { name, stream } => _ = checkpoints.insert((*stream, name)),
                 _ => {}
             }
         }

@@ -14,15 +14,13 @@ use crate::format::{Position, StreamNumber};
 use crate::index::active::Candidates;
 use crate::index::change::{Change, ChangeKind, ChangeRow, Topic};
 use crate::index::hash::{KeyHash, changes_tag, stream_tag};
-use crate::index::{Spot, Stretch, clip};
+use crate::index::{Spot, Stretch, Window};
 
 impl SealedIndex {
     pub(in crate::index) fn stretches(
         &self,
         stream: StreamNumber,
-        ids: Range<u64>,
-        direction: Direction,
-        limit: usize,
+        window: &Window,
         patience: Patience,
         out: &mut Vec<Stretch>,
     ) -> Result<()> {
@@ -30,14 +28,14 @@ impl SealedIndex {
             return Ok(());
         }
         let mut blocks = self.blocks(patience)?;
-        let start = match direction {
-            Direction::Ascending => blocks.run(stream, |run| run.ids().end <= ids.start)?,
-            Direction::Descending => blocks.run(stream, |run| run.first_id < ids.end)?,
+        let start = match window.direction {
+            Direction::Ascending => blocks.run(stream, |run| run.ids().end <= window.ids.start)?,
+            Direction::Descending => blocks.run(stream, |run| run.first_id < window.ids.end)?,
         };
-        let mut left = limit as u64;
-        for row in rows_from(start, direction, blocks.rows(Section::Runs)) {
+        let mut left = window.limit as u64;
+        for row in rows_from(start, window.direction, blocks.rows(Section::Runs)) {
             let run = blocks.run_at(row)?;
-            let clipped = clip(run.ids(), &ids, direction, left);
+            let clipped = window.clip(run.ids(), left);
             if run.stream != stream || clipped.is_empty() {
                 break;
             }
@@ -57,9 +55,7 @@ impl SealedIndex {
         &self,
         stream: StreamNumber,
         KeyHash(tag): KeyHash,
-        ids: Range<u64>,
-        direction: Direction,
-        limit: usize,
+        window: &Window,
         patience: Patience,
         out: &mut Vec<Spot>,
     ) -> Result<()> {
@@ -71,12 +67,12 @@ impl SealedIndex {
             return Ok(());
         };
         let (start, end) = (
-            blocks.ordinal(stream, ids.start)?,
-            blocks.ordinal(stream, ids.end)?,
+            blocks.ordinal(stream, window.ids.start)?,
+            blocks.ordinal(stream, window.ids.end)?,
         );
         let found = out.len();
-        for ordinal in blocks.ordinals(&list, start..end, direction)? {
-            if out.len() - found == limit {
+        for ordinal in blocks.ordinals(&list, start..end, window.direction)? {
+            if out.len() - found == window.limit {
                 break;
             }
             let ordinal = ordinal.get(&mut blocks)?;
@@ -88,8 +84,7 @@ impl SealedIndex {
     pub(in crate::index) fn expiring(
         &self,
         stream: StreamNumber,
-        ids: Range<u64>,
-        limit: usize,
+        window: &Window,
         patience: Patience,
         out: &mut Vec<Spot>,
     ) -> Result<()> {
@@ -99,8 +94,8 @@ impl SealedIndex {
             return Ok(());
         }
         let (start, end) = (
-            blocks.ordinal(stream, ids.start)?,
-            blocks.ordinal(stream, ids.end)?,
+            blocks.ordinal(stream, window.ids.start)?,
+            blocks.ordinal(stream, window.ids.end)?,
         );
         let found = out.len();
         let first = blocks.search(Section::Expiring, start.into(), |row: &[u8; 4]| {
@@ -108,7 +103,7 @@ impl SealedIndex {
         })?;
         for row in first..rows {
             let ordinal = word(&blocks.row::<4>(Section::Expiring, row)?, 0);
-            if ordinal >= end || out.len() - found == limit {
+            if ordinal >= end || out.len() - found == window.limit {
                 break;
             }
             out.extend(self.spot_in(&mut blocks, stream, ordinal)?);

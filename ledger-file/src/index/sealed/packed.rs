@@ -187,7 +187,7 @@ mod tests {
             let mut bytes = Vec::new();
             put(&offsets, &mut bytes);
             let group = Group::take(&mut Fields(&bytes)).unwrap();
-            let floor = offsets.iter().copied().filter(|offset| *offset <= asked).next_back();
+            let floor = offsets.iter().copied().rfind(|offset| *offset <= asked);
             prop_assert_eq!(group.floor(asked), floor);
         }
 
