@@ -1,8 +1,10 @@
 //! Syncing on request, and closing.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
+use super::index_files::index_all;
+use super::segment::SegmentName;
 use super::shared::Shared;
 use super::writer::Turn;
 use crate::disk::Patience;
@@ -20,6 +22,7 @@ impl Shared {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return Err(ledger_core::Error::Closed.into());
         }
+        self.signal.end();
         let finished = self.finish_all();
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         drop(lock.take());
@@ -27,18 +30,68 @@ impl Shared {
     }
 
     fn finish_all(&self) -> Result<()> {
+        let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         let mut turn = self.turn_at_any_price(Patience::Wait)?;
-        if let Some(fault) = &turn.writer.fault {
-            return Err(fault.error(&self.place).into());
-        }
+        turn.check_sound()?;
         turn.drain()?;
         turn.sync()?;
-        drop(turn);
-        Ok(())
+        self.settle_sealed()?;
+        turn.settle_active()
     }
 }
 
 impl Turn<'_> {
+    /// Refuses to go on after a failure that nobody has set right, or can.
+    fn check_sound(&mut self) -> Result<()> {
+        if self.shared.is_broken.load(Ordering::Acquire) {
+            self.mend()?;
+        }
+        match &self.writer.fault {
+            Some(fault) => Err(fault.error(&self.shared.place).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves the active segment without anything behind its end, and with an index of all of it: so the next opening
+    /// has nothing to read. A segment that was made ready goes.
+    fn settle_active(&mut self) -> Result<()> {
+        let shared = self.shared;
+        let (number, end) = (self.writer.header.segment, self.writer.end);
+        let mut keeper = shared.keeper();
+        let next = keeper.next.take();
+        let is_written = end > self.writer.indexed_from;
+        let file = &self.writer.file;
+        let failed = |error| Failure::io(&self.file_name(), error);
+        if file.len().map_err(failed)? > u64::from(end) {
+            file.truncate(end.into()).map_err(failed)?;
+            file.sync_all().map_err(failed)?;
+        }
+        if !is_written && next.is_none() {
+            return Ok(());
+        }
+        let picture = Arc::clone(&shared.scene().picture);
+        let part = picture.part(number).filter(|_| is_written);
+        let indexed = part.map(|part| index_all(&*shared.disk, part, end));
+        let indexed = indexed.transpose()?;
+        keeper.save(shared, |manifest| {
+            if let Some(next) = &next {
+                let number = next.header.segment;
+                manifest.segments.retain(|meta| meta.segment != number);
+            }
+            let mut segments = manifest.segments.iter_mut();
+            let meta = segments.find(|meta| meta.segment == number);
+            if let (Some(meta), Some(indexed)) = (meta, indexed) {
+                meta.layers = indexed.layers;
+                manifest.streams = manifest.streams.max(indexed.highest_stream);
+            }
+        })?;
+        if let Some(next) = next {
+            let name = SegmentName::of(&next.header).file_name();
+            shared.disk.remove(&name).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Makes everything that was committed so far survive the loss of power.
     fn sync(&mut self) -> Result<()> {
         if self.shared.is_sync() {
@@ -61,7 +114,7 @@ impl Turn<'_> {
     /// Full segments may not have been synced yet; they come before the active one.
     fn sync_sealed(&mut self) -> Result<()> {
         let sealed = self.shared.keeper().sealed.clone();
-        let picture = std::sync::Arc::clone(&self.shared.scene().picture);
+        let picture = Arc::clone(&self.shared.scene().picture);
         for sealed in sealed {
             let end = crate::format::Position::new(sealed.number, sealed.bytes);
             if self.shared.durable.load(Ordering::Acquire) >= end.as_u64() {
@@ -80,7 +133,7 @@ impl Turn<'_> {
     /// After a failed sync nothing is known of the disk (rule 7).
     fn poison(&self, file: &str, error: std::io::Error) -> Failure {
         let cause = crate::disk::failure(file, error);
-        let fault = Fault::Poisoned(std::sync::Arc::new(cause));
+        let fault = Fault::Poisoned(Arc::new(cause));
         self.shared.break_down(fault.clone());
         Failure::Error(fault.error(&self.shared.place))
     }

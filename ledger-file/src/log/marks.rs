@@ -35,10 +35,10 @@ impl Shared {
         &self,
         stream: &StreamName,
         id: u64,
-        tags: BTreeSet<String>,
+        tags: &BTreeSet<String>,
     ) -> Result<()> {
         self.mark(stream, id, |entry| {
-            entry.tags = tags;
+            entry.tags.clone_from(tags);
             Ok(())
         })
     }

@@ -16,6 +16,8 @@ mod closing;
 mod commit;
 mod evidence;
 mod flush;
+mod housekeeping;
+mod index_files;
 mod keeper;
 mod marks;
 mod names;
@@ -51,6 +53,7 @@ use self::append::Wanted;
 use self::commit::Group;
 use self::read::Reading;
 use self::shared::Shared;
+use self::writer::Turn;
 use crate::disk::{Directory, Disk, Patience};
 use crate::error::{self, Failure};
 use crate::format::NewRecord;
@@ -95,10 +98,14 @@ impl Log {
     ) -> Result<Self> {
         options.validate()?;
         let opened = opening::open(disk, place.clone(), options);
-        let shared = opened.map_err(|failure| failure.into_error(&place))?;
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        let shared = Arc::new(opened.map_err(|failure| failure.into_error(&place))?);
+        shared.begin_intervals();
+        Ok(Self { shared })
+    }
+
+    /// Asks, again if an index had to be made anew meanwhile.
+    fn ask<T>(&self, ask: impl FnMut() -> error::Result<T>) -> Result<T> {
+        self.answer(self.shared.sound(ask))
     }
 
     fn answer<T>(&self, answer: error::Result<T>) -> Result<T> {
@@ -164,8 +171,7 @@ impl Log {
     /// # Errors
     /// What has nothing to do with what is in the log: `Closed`, `InvalidInput`, `LimitExceeded`.
     pub fn begin_append(&self, batches: Vec<Batch<u64>>) -> Result<Pending> {
-        let answer = self.begin(&batches, Patience::Wait);
-        self.answer(answer)
+        self.ask(|| self.begin(&batches, Patience::Wait))
     }
 
     fn begin(&self, batches: &[Batch<u64>], patience: Patience) -> error::Result<Pending> {
@@ -194,16 +200,21 @@ impl Log {
             Err(Failure::Error(error)) => Err(error),
             Err(failure) => return Err(failure),
         };
-        let has_rolled = std::mem::take(&mut turn.writer.has_rolled);
-        drop(turn);
-        if has_rolled {
-            self.shared.tidy_up();
-        }
+        self.end_turn(turn);
         Ok(Pending {
             shared: Arc::clone(&self.shared),
             answer,
             group,
         })
+    }
+
+    /// Gives the turn back, and sees to what can be done later.
+    fn end_turn(&self, mut turn: Turn<'_>) {
+        let wants_tidying = std::mem::take(&mut turn.writer.wants_tidying);
+        drop(turn);
+        if wants_tidying {
+            self.shared.tidy_up();
+        }
     }
 
     /// Appends records that borrow what they hold, as one atomic commit, and tells in `outcomes` what became of each.
@@ -217,28 +228,25 @@ impl Log {
         condition: Option<&Condition<u64>>,
         outcomes: &mut Vec<Outcome<u64>>,
     ) -> Result<()> {
-        outcomes.clear();
-        self.answer(self.shared.check_open())?;
         let wanted = [Wanted {
             stream,
             records,
             condition,
         }];
-        let mut turn = self.answer(self.shared.turn(Patience::Wait))?;
-        let appended = turn.append(&wanted, self.shared.now());
-        outcomes.extend_from_slice(&turn.writer.scratch.outcomes);
-        let group = turn.unfinished();
-        let has_rolled = std::mem::take(&mut turn.writer.has_rolled);
-        drop(turn);
-        if has_rolled {
-            self.shared.tidy_up();
-        }
-        if let Some(group) = group
-            && let Err(fault) = self.shared.finish(&group)
-        {
-            return Err(fault.error(&self.shared.place));
-        }
-        self.answer(appended)
+        self.ask(|| {
+            let mut turn = self.shared.turn(Patience::Wait)?;
+            let appended = turn.append(&wanted, self.shared.now());
+            outcomes.clear();
+            outcomes.extend_from_slice(&turn.writer.scratch.outcomes);
+            let group = turn.unfinished();
+            self.end_turn(turn);
+            if let Some(group) = group
+                && let Err(fault) = self.shared.finish(&group)
+            {
+                return Err(fault.error(&self.shared.place).into());
+            }
+            appended
+        })
     }
 }
 
@@ -252,7 +260,7 @@ impl Log {
         self.enter(stream)?;
         options.validate()?;
         self.shared.options.limits.check_filter(&options.filter)?;
-        self.answer(self.read_with(stream, options, Patience::Wait))
+        self.ask(|| self.read_with(stream, options, Patience::Wait))
     }
 
     fn read_with(
@@ -280,7 +288,7 @@ impl Log {
     /// Those of the files.
     pub fn stat(&self, stream: &StreamName) -> Result<Stat<u64>> {
         self.enter(stream)?;
-        let (_, state) = self.answer(self.shared.seen(stream, Patience::Wait))?;
+        let (_, state) = self.ask(|| self.shared.seen(stream, Patience::Wait))?;
         let mut stat = Stat::empty(self.shared.options.durability);
         if let Some(state) = state {
             stat.first = state.first();
@@ -298,7 +306,7 @@ impl Log {
     pub fn list(&self, after: Option<&StreamName>, limit: usize) -> Result<Vec<StreamName>> {
         self.answer(self.shared.check_open())?;
         check_limit(limit)?;
-        self.answer(self.shared.list(after, limit, Patience::Wait))
+        self.ask(|| self.shared.list(after, limit, Patience::Wait))
     }
 }
 
@@ -310,7 +318,7 @@ impl Log {
     /// Those of the files.
     pub fn trim(&self, stream: &StreamName, through: u64) -> Result<u64> {
         self.enter(stream)?;
-        self.answer(self.shared.trim(stream, through))
+        self.ask(|| self.shared.trim(stream, through))
     }
 
     /// Removes from the old end what `retention` does not keep, and answers how many that were.
@@ -320,7 +328,7 @@ impl Log {
     pub fn retain(&self, stream: &StreamName, retention: &Retention) -> Result<u64> {
         self.enter(stream)?;
         retention.validate()?;
-        self.answer(self.shared.retain(stream, retention))
+        self.ask(|| self.shared.retain(stream, retention))
     }
 
     /// Erases what expired entries held, and answers how many were erased.
@@ -329,7 +337,7 @@ impl Log {
     /// Those of the files.
     pub fn purge_expired(&self, stream: &StreamName) -> Result<u64> {
         self.enter(stream)?;
-        self.answer(self.shared.purge_expired(stream))
+        self.ask(|| self.shared.purge_expired(stream))
     }
 
     /// Replaces an entry's tags.
@@ -340,7 +348,7 @@ impl Log {
         self.enter(stream)?;
         self.check_marks()?;
         self.shared.options.limits.check_tags(&tags)?;
-        self.answer(self.shared.set_tags(stream, id, tags))
+        self.ask(|| self.shared.set_tags(stream, id, &tags))
     }
 
     /// Merges `changes` into an entry's annotations. A value of none deletes the key.
@@ -355,7 +363,7 @@ impl Log {
     ) -> Result<()> {
         self.enter(stream)?;
         self.check_marks()?;
-        self.answer(self.shared.annotate(stream, id, changes))
+        self.ask(|| self.shared.annotate(stream, id, changes))
     }
 
     fn check_marks(&self) -> Result<()> {
@@ -372,7 +380,7 @@ impl Log {
     pub fn rename(&self, from: &StreamName, to: &StreamName) -> Result<()> {
         self.enter(from)?;
         self.shared.options.limits.check_stream_name(to)?;
-        self.answer(self.shared.rename(from, to))
+        self.ask(|| self.shared.rename(from, to))
     }
 }
 
@@ -384,7 +392,7 @@ impl Log {
     /// Those of the files.
     pub fn load_checkpoint(&self, stream: &StreamName, name: &str) -> Result<Option<Checkpoint>> {
         self.enter_checkpoint(stream, name)?;
-        self.answer(self.shared.load_checkpoint(stream, name, Patience::Wait))
+        self.ask(|| self.shared.load_checkpoint(stream, name, Patience::Wait))
     }
 
     /// Saves a checkpoint that still is at revision `expected` (none: that does not exist), and answers the new one.
@@ -400,7 +408,7 @@ impl Log {
     ) -> Result<Revision> {
         self.enter_checkpoint(stream, name)?;
         self.shared.options.limits.check_checkpoint_value(value)?;
-        self.answer(self.shared.save_checkpoint(stream, name, value, expected))
+        self.ask(|| self.shared.save_checkpoint(stream, name, value, expected))
     }
 
     /// Deletes a checkpoint that still is at revision `expected`.
@@ -414,7 +422,7 @@ impl Log {
         expected: Revision,
     ) -> Result<()> {
         self.enter_checkpoint(stream, name)?;
-        self.answer(self.shared.delete_checkpoint(stream, name, expected))
+        self.ask(|| self.shared.delete_checkpoint(stream, name, expected))
     }
 
     /// Lists up to `limit` names of a stream's checkpoints, in byte order, behind the name `after`.
@@ -429,10 +437,10 @@ impl Log {
     ) -> Result<Vec<String>> {
         self.enter(stream)?;
         check_limit(limit)?;
-        self.answer(
+        self.ask(|| {
             self.shared
-                .list_checkpoints(stream, after, limit, Patience::Wait),
-        )
+                .list_checkpoints(stream, after, limit, Patience::Wait)
+        })
     }
 }
 

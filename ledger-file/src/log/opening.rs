@@ -10,6 +10,8 @@ use std::time::Duration;
 use ledger_core::Error;
 
 use super::commit::{Crowd, Group};
+use super::housekeeping::Signal;
+use super::index_files::open_layers;
 use super::keeper::{Keeper, Prepared, Sealed, make_segment, write_manifest};
 use super::page::Page;
 use super::picture::{Part, Picture};
@@ -293,7 +295,7 @@ impl Opening {
             }
             opened => opened.map_err(|error| Failure::io(&name.file_name(), error))?,
         };
-        let (layers, from) = super::tidy::open_layers(&*self.disk, name, meta);
+        let (layers, from) = open_layers(&*self.disk, name, meta)?;
         Ok(Unsealed {
             segment: Arc::new(Segment::unread(name, file)),
             layers,
@@ -437,7 +439,8 @@ impl Opening {
             streams,
             last: None,
             fault: None,
-            has_rolled: false,
+            wants_tidying: false,
+            has_asked_for_next: false,
             scratch: super::writer::Scratch::default(),
         };
         let highest = self.manifest.segments.last().map_or(0, |meta| meta.segment);
@@ -468,6 +471,7 @@ impl Opening {
             broken: Mutex::new(None),
             is_broken: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            signal: Signal::default(),
             tidying: Mutex::new(()),
             lock: Mutex::new(Some(lock)),
         })

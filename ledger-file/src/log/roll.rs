@@ -26,7 +26,8 @@ impl Turn<'_> {
         let next = self.shared.keeper().next.take();
         let next = next.expect("the next segment was just prepared, and only a turn takes it");
         self.go_on_in(next);
-        self.writer.has_rolled = true;
+        self.writer.wants_tidying = true;
+        self.writer.has_asked_for_next = false;
         Ok(())
     }
 

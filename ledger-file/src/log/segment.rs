@@ -65,6 +65,10 @@ impl Segment {
         self.name.number
     }
 
+    pub(super) fn generation(&self) -> u64 {
+        self.name.generation
+    }
+
     pub(super) fn file(&self) -> &Arc<dyn DiskFile> {
         &self.file
     }

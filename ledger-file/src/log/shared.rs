@@ -1,7 +1,7 @@
 //! What the parts of an open log share: one who writes at a time, and a scene that all look at.
 //!
-//! Locks are taken in this order: the writer's, the keeper's, the scene's, an index's. Nothing is read from or written
-//! to a file while the scene's or an index's is held.
+//! Locks are taken in this order: the right to tidy up, the writer's, the keeper's, the scene's, an index's. Nothing is
+//! read from or written to a file while the scene is held for a change, or an index at all.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use ledger_core::{Durability, Error, Timestamp};
 
 use super::commit::Crowd;
+use super::housekeeping::Signal;
 use super::keeper::Keeper;
 use super::page::Page;
 use super::picture::Picture;
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) broken: Mutex<Option<Fault>>,
     pub(super) is_broken: AtomicBool,
     pub(super) is_closed: AtomicBool,
+    pub(super) signal: Signal,
     /// Held by the one who tidies up.
     pub(super) tidying: Mutex<()>,
     /// Held until the log is closed.

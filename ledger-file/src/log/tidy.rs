@@ -2,17 +2,12 @@
 
 use std::sync::{Arc, PoisonError};
 
+use super::index_files::index_all;
 use super::keeper::Sealed;
-use super::picture::Part;
-use super::segment::SegmentName;
 use super::shared::Shared;
-use crate::disk::Disk;
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
-use crate::format::{Position, SegmentMeta};
-use crate::index::Layer;
-
-use super::recovery::FIRST_FRAME;
+use crate::format::Position;
 
 impl Shared {
     /// Does what can be done later.
@@ -21,14 +16,18 @@ impl Shared {
     /// What was not done is done the next time.
     pub(super) fn tidy(&self) -> Result<()> {
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(sealed) = self.next_sealed() {
-            self.settle(sealed)?;
-        }
-        self.prepare_next()
+        self.prepare_next()?;
+        self.settle_sealed()
     }
 
-    fn next_sealed(&self) -> Option<Sealed> {
-        self.keeper().sealed.first().copied()
+    /// Settles all segments that are full. Whoever calls this holds the right to tidy up.
+    pub(super) fn settle_sealed(&self) -> Result<()> {
+        loop {
+            let Some(sealed) = self.keeper().sealed.first().copied() else {
+                return Ok(());
+            };
+            self.settle(sealed)?;
+        }
     }
 
     /// Makes a full segment durable, writes its index, and lists it as full.
@@ -47,42 +46,21 @@ impl Shared {
         });
         synced.map_err(|error| Failure::io(&part.segment.file_name(), error))?;
         self.note_durable(Position::new(sealed.number, sealed.bytes));
+        let indexed = index_all(&*self.disk, part, sealed.bytes)?;
         let mut keeper = self.keeper();
         keeper.save(self, |manifest| {
+            manifest.streams = manifest.streams.max(indexed.highest_stream);
             let mut segments = manifest.segments.iter_mut();
             if let Some(meta) = segments.find(|meta| meta.segment == sealed.number) {
                 meta.sealed_bytes = Some(sealed.bytes);
                 meta.synced = true;
+                meta.layers = indexed.layers;
             }
         })?;
         keeper.sealed.remove(0);
+        drop(keeper);
+        let mut scene = self.scene_mut();
+        scene.picture = Arc::new(scene.picture.with_replaced(&indexed.part));
         Ok(())
-    }
-}
-
-/// Opens the index files of a segment, and tells up to where they know what is there.
-pub(super) fn open_layers(
-    _disk: &dyn Disk,
-    _name: SegmentName,
-    _meta: &SegmentMeta,
-) -> (Vec<Layer>, u32) {
-    (Vec::new(), FIRST_FRAME)
-}
-
-/// A part whose indexes are others.
-pub(super) fn with_layers(part: &Part, layers: Vec<Layer>) -> Part {
-    Part {
-        segment: Arc::clone(&part.segment),
-        layers,
-    }
-}
-
-impl Shared {
-    /// Has it done what can be done later: at once, if there is no thread for it.
-    pub(super) fn tidy_up(&self) {
-        if let Err(failure) = self.tidy() {
-            let error = failure.into_error(&self.place);
-            tracing::warn!(%error, "tidying up is put off");
-        }
     }
 }

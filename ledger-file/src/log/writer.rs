@@ -44,8 +44,10 @@ pub(super) struct Writer {
     pub(super) last: Option<Subject>,
     /// Why nothing more can be written.
     pub(super) fault: Option<Fault>,
-    /// Whether a segment was filled that nobody has tidied up after.
-    pub(super) has_rolled: bool,
+    /// Whether there is something that can be done later, and nobody was told.
+    pub(super) wants_tidying: bool,
+    /// Whether somebody was told to make the next segment.
+    pub(super) has_asked_for_next: bool,
     pub(super) scratch: Scratch,
 }
 
@@ -187,6 +189,10 @@ impl<'a> Turn<'a> {
         let is_full = end > self.shared.options.segment_bytes_max && !self.is_at_start();
         if is_full || self.is_index_full() {
             self.roll()?;
+        } else if 2 * end > self.shared.options.segment_bytes_max && !self.writer.has_asked_for_next
+        {
+            self.writer.has_asked_for_next = true;
+            self.writer.wants_tidying = true;
         }
         let room = self.shared.scene().tail.room();
         if bytes > room {

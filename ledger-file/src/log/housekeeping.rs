@@ -1,0 +1,128 @@
+//! The thread that does what can be done later, and syncs at intervals.
+//!
+//! It is begun when there is something to do, and ends when the log is closed. Without it, whoever appends does the
+//! same after the append.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use ledger_core::Durability;
+
+use super::shared::Shared;
+use crate::error::Result;
+use crate::options::Housekeeping;
+
+/// What the thread is told.
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    told: Mutex<Told>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    has_work: bool,
+    must_end: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Signal {
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for work, but no longer than `interval`. None: the thread must end. Else whether there is work.
+    fn wait(&self, interval: Option<Duration>) -> Option<bool> {
+        let is_idle = |told: &mut Told| !told.has_work && !told.must_end;
+        let mut told = match interval {
+            Some(interval) => {
+                let waited = self
+                    .changed
+                    .wait_timeout_while(self.lock(), interval, is_idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => {
+                let waited = self.changed.wait_while(self.lock(), is_idle);
+                waited.unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        let has_work = std::mem::take(&mut told.has_work);
+        (!told.must_end).then_some(has_work)
+    }
+
+    /// Ends the thread, and waits for that.
+    pub(super) fn end(&self) {
+        let mut told = self.lock();
+        told.must_end = true;
+        let thread = told.thread.take();
+        drop(told);
+        self.changed.notify_all();
+        // The thread holds the log, too: it may be the last that does, and then it ends by itself.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())
+            && thread.join().is_err()
+        {
+            tracing::warn!("the housekeeping thread panicked");
+        }
+    }
+}
+
+impl Shared {
+    /// Begins to sync at intervals, if that is the durability.
+    pub(super) fn begin_intervals(self: &Arc<Self>) {
+        if self.options.housekeeping == Housekeeping::Thread && self.interval().is_some() {
+            self.begin_thread(&mut self.signal.lock());
+        }
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        match self.options.durability {
+            Durability::Interval(interval) => Some(interval),
+            _ => None,
+        }
+    }
+
+    /// Has it done what can be done later: at once if there is no thread for it.
+    pub(super) fn tidy_up(self: &Arc<Self>) {
+        if self.options.housekeeping == Housekeeping::Inline {
+            return report(self, self.tidy());
+        }
+        let mut told = self.signal.lock();
+        told.has_work = true;
+        self.begin_thread(&mut told);
+        drop(told);
+        self.signal.changed.notify_all();
+    }
+
+    fn begin_thread(self: &Arc<Self>, told: &mut Told) {
+        if told.thread.is_some() || told.must_end {
+            return;
+        }
+        let shared = Arc::clone(self);
+        let thread = thread::Builder::new().name("ledger-file".into());
+        match thread.spawn(move || shared.keep_house()) {
+            Ok(thread) => told.thread = Some(thread),
+            // Whoever fills a segment makes the next one, and the rest waits.
+            Err(error) => tracing::warn!(%error, "no thread for housekeeping"),
+        }
+    }
+
+    fn keep_house(self: Arc<Self>) {
+        while let Some(has_work) = self.signal.wait(self.interval()) {
+            if has_work {
+                report(&self, self.tidy());
+            }
+            if self.interval().is_some() {
+                report(&self, self.sync());
+            }
+        }
+    }
+}
+
+/// What fails here is tried again, and fails for a caller if it matters.
+fn report(shared: &Shared, done: Result<()>) {
+    if let Err(failure) = done {
+        let error = failure.into_error(&shared.place);
+        tracing::warn!(%error, "housekeeping is put off");
+    }
+}

@@ -1,0 +1,176 @@
+//! The index files of segments: written when a segment is full or the log is closed, and made anew when one is damaged
+//! or missing (rule 12).
+
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::picture::Part;
+use super::recovery::{FIRST_FRAME, Source};
+use super::segment::SegmentName;
+use super::shared::Shared;
+use crate::disk::{Access, Disk};
+use crate::error::{Failure, Result};
+use crate::format::{self, FileName, SegmentMeta};
+use crate::index::{ActiveIndex, KeyHasher, Layer, Origin, SealedIndex, sealed};
+
+/// How often a question is asked again because another index turned out to be damaged.
+const HEALINGS_MAX: usize = 100;
+
+/// Opens the index files of a segment, and tells up to where they know what is there. One that is missing ends them.
+pub(super) fn open_layers(
+    disk: &dyn Disk,
+    name: SegmentName,
+    meta: &SegmentMeta,
+) -> Result<(Vec<Layer>, u32)> {
+    let (mut layers, mut end) = (Vec::new(), FIRST_FRAME);
+    for layer in &meta.layers {
+        let origin = origin(name, layer.from);
+        let file_name = file_name(origin);
+        if layer.from != end {
+            break;
+        }
+        match disk.open(&file_name, Access::Read) {
+            Ok(file) => {
+                let index = SealedIndex::open(file, origin, layer.to);
+                layers.push(Layer::Sealed(Arc::new(index)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(error) => return Err(Failure::io(&file_name, error)),
+        }
+        end = layer.to;
+    }
+    Ok((layers, end))
+}
+
+fn origin(name: SegmentName, from: u32) -> Origin {
+    Origin {
+        log_id: name.log_id,
+        segment: name.number,
+        generation: name.generation,
+        from,
+    }
+}
+
+fn file_name(origin: Origin) -> String {
+    FileName::Index {
+        segment: origin.segment,
+        generation: origin.generation,
+        from: origin.from,
+    }
+    .to_string()
+}
+
+/// Writes the index of what ends at `to` into a file of its own, durably.
+fn write_index(disk: &dyn Disk, index: &ActiveIndex, origin: Origin, to: u32) -> Result<Layer> {
+    let name = file_name(origin);
+    let failed = |error| Failure::io(&name, error);
+    match disk.remove(&name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let file = disk.create(&name).map_err(failed)?;
+    sealed::write(index, to, &*file).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    disk.sync_directory().map_err(failed)?;
+    let index = SealedIndex::open(file, origin, to);
+    Ok(Layer::Sealed(Arc::new(index)))
+}
+
+/// A part whose indexes are in files, and what the manifest says of it.
+#[derive(Debug)]
+pub(super) struct Indexed {
+    pub(super) part: Part,
+    pub(super) layers: Vec<format::Layer>,
+    pub(super) highest_stream: u64,
+}
+
+/// Sees to it that all of a segment that ends at `end` is in index files.
+pub(super) fn index_all(disk: &dyn Disk, part: &Part, end: u32) -> Result<Indexed> {
+    let mut part = part.clone();
+    let mut highest_stream = 0;
+    let ends: Vec<u32> = part.layers[1..]
+        .iter()
+        .map(|layer| layer.origin().from)
+        .chain([end])
+        .collect();
+    let mut layers = Vec::new();
+    for (layer, to) in part.layers.iter_mut().zip(ends) {
+        let origin = layer.origin();
+        if let Layer::Memory(index) = layer {
+            let index = Arc::clone(index);
+            let index = index.read().unwrap_or_else(PoisonError::into_inner);
+            highest_stream = highest_stream.max(index.highest_stream().0);
+            *layer = write_index(disk, &index, origin, to)?;
+        }
+        layers.push(format::Layer {
+            from: origin.from,
+            to,
+        });
+    }
+    Ok(Indexed {
+        part,
+        layers,
+        highest_stream,
+    })
+}
+
+impl Shared {
+    /// Asks, and asks again when an index file that turned out to be damaged was made anew.
+    pub(super) fn sound<T>(&self, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+        for _ in 0..HEALINGS_MAX {
+            match ask() {
+                Err(Failure::Index(origin, reason)) => {
+                    tracing::warn!(segment = origin.segment, reason, "an index is made anew");
+                    self.heal(origin)?;
+                }
+                answer => return answer,
+            }
+        }
+        ask()
+    }
+
+    /// Puts an index that was made from the log in the place of the one of `origin`.
+    fn heal(&self, origin: Origin) -> Result<()> {
+        let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        let picture = Arc::clone(&self.scene().picture);
+        let part = picture.part(origin.segment);
+        let Some(part) = part.filter(|part| part.segment.generation() == origin.generation) else {
+            // It was dropped or rewritten since.
+            return Ok(());
+        };
+        let mut part = part.clone();
+        for layer in &mut part.layers {
+            let to = match layer {
+                Layer::Sealed(index) if index.origin() == origin => index.to(),
+                _ => continue,
+            };
+            let index = index_from_log(self.hasher, &part.segment, origin, to)?;
+            *layer = write_index(&*self.disk, &index, origin, to).unwrap_or_else(|failure| {
+                let error = failure.into_error(&self.place);
+                tracing::warn!(%error, "an index stays in memory");
+                Layer::Memory(Arc::new(RwLock::new(index)))
+            });
+        }
+        let mut scene = self.scene_mut();
+        scene.picture = Arc::new(scene.picture.with_replaced(&part));
+        Ok(())
+    }
+}
+
+/// Makes the index of what lies between `origin` and `to` in a segment.
+fn index_from_log(
+    hasher: KeyHasher,
+    segment: &super::segment::Segment,
+    origin: Origin,
+    to: u32,
+) -> Result<ActiveIndex> {
+    let source = Source {
+        len: to.into(),
+        ..Source::of(segment)?
+    };
+    let scan = source.scan(hasher, origin.from)?;
+    match scan.end == to {
+        true => Ok(scan.index),
+        false => Err(segment.damage(scan.end, "a frame that was there is gone")),
+    }
+}
