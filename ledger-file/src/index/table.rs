@@ -1,8 +1,8 @@
 //! A hash table from tags to numbers that is sorted at all times.
 //!
-//! A slot holds a tag and a value in one word. A tag's home follows from its highest bits, and the slots behind a home
-//! are kept in order: so a look-up ends at the first greater tag, growing is one pass over both tables, and a file is
-//! written by walking along. The hashes are the tags, so they need not be kept beside it.
+//! A slot holds a tag and a value in one word. A tag's home is as far along the table as the tag is among all tags, and
+//! the slots behind a home are kept in order: so a look-up ends at the first greater tag, growing is one pass over both
+//! tables, and a file is written by walking along. The hashes are the tags, so they need not be kept beside it.
 
 use std::hint::black_box;
 
@@ -11,29 +11,28 @@ use std::hint::black_box;
 pub(super) struct Table {
     /// Each a tag above a value, or [`EMPTY`]. The last is always empty, which ends every probe.
     slots: Vec<u64>,
-    /// How far a tag is shifted down to its home.
-    shift: u32,
+    /// How many slots are the home of some tag; behind them is room for what overflows.
+    homes: u32,
     len: usize,
 }
 
 /// Greater than every pair.
 const EMPTY: u64 = u64::MAX;
 
-const BITS_MIN: u32 = 8;
+const HOMES_MIN: u32 = 256;
 
 impl Default for Table {
     fn default() -> Self {
-        Self::with_bits(BITS_MIN)
+        Self::with_homes(HOMES_MIN)
     }
 }
 
 impl Table {
-    /// A table with 2^`bits` homes, and slots for what overflows behind the last one.
-    fn with_bits(bits: u32) -> Self {
-        let homes = 1usize << bits;
+    fn with_homes(homes: u32) -> Self {
+        let slots = homes as usize + homes as usize / 16 + 16;
         Self {
-            slots: vec![EMPTY; homes + homes / 16 + 16],
-            shift: 32 - bits,
+            slots: vec![EMPTY; slots],
+            homes,
             len: 0,
         }
     }
@@ -100,7 +99,7 @@ impl Table {
     }
 
     fn home(&self, tag: u32) -> usize {
-        (tag >> self.shift) as usize
+        ((u64::from(tag) * u64::from(self.homes)) >> 32) as usize
     }
 
     /// Where `pair` is, or would be.
@@ -121,14 +120,13 @@ impl Table {
         }
     }
 
-    /// Three quarters of the homes are taken: beyond that, probes become long.
+    /// Seven eighths of the homes are taken: beyond that, probes become long.
     fn is_crowded(&self) -> bool {
-        let homes = 1usize << (32 - self.shift);
-        self.len >= homes / 4 * 3
+        self.len >= self.homes as usize / 8 * 7
     }
 
     fn grow(&mut self) {
-        let mut grown = Self::with_bits(33 - self.shift);
+        let mut grown = Self::with_homes(self.homes / 2 * 3);
         let mut free = 0;
         for slot in self.slots.iter().filter(|slot| **slot != EMPTY) {
             free = grown.home(tag_of(*slot)).max(free);

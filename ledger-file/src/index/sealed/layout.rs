@@ -12,8 +12,12 @@ use crate::format::StreamNumber;
 /// The bytes of a block; the header is one, too.
 pub(super) const BLOCK_BYTES: usize = 4096;
 
-/// A block begins with the number of its rows; the rows follow, and none goes on in the next block.
+/// A block begins with the number of its rows; the rows follow, and none goes on in the next block. Rows that differ in
+/// size are found by their starts, which stand at the block's end: two bytes each, that of the first row last.
 pub(super) const ROWS_OFFSET: usize = 2;
+
+/// What the start of a row takes, where rows differ in size.
+pub(super) const START_BYTES: usize = 2;
 
 /// Where the header's checksum is; what is between its last field and this is zero.
 const CHECKSUM_OFFSET: usize = BLOCK_BYTES - 4;

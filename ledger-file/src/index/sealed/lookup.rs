@@ -24,7 +24,7 @@ impl SealedIndex {
         patience: Patience,
         out: &mut Vec<Stretch>,
     ) -> Result<()> {
-        if !self.may_have(stream_tag(stream), patience)? {
+        if self.first_id(stream, patience)?.is_none() {
             return Ok(());
         }
         let mut blocks = self.blocks(patience)?;
@@ -133,16 +133,16 @@ impl SealedIndex {
         stream: StreamNumber,
         patience: Patience,
     ) -> Result<Option<u64>> {
-        if !self.may_have(stream_tag(stream), patience)? {
-            return Ok(None);
+        let contents = self.contents(patience)?;
+        if let Some(first_id) = contents.first_ids.get(stream.0) {
+            return Ok(first_id);
         }
-        let mut blocks = self.blocks(patience)?;
-        let first = blocks.run(stream, |_| false)?;
-        if first == blocks.rows(Section::Runs) {
-            return Ok(None);
-        }
-        let run = blocks.run_at(first)?;
-        Ok((run.stream == stream).then_some(run.first_id))
+        let first_id = match self.may_have(stream_tag(stream), patience)? {
+            true => self.blocks(patience)?.first_id(stream)?,
+            false => None,
+        };
+        contents.first_ids.put(stream.0, first_id);
+        Ok(first_id)
     }
 
     pub(in crate::index) fn dedup_key(

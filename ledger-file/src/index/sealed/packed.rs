@@ -63,22 +63,20 @@ fn pack(values: impl Iterator<Item = u64>, bits: u32) -> Vec<u8> {
 }
 
 impl<'a> Group<'a> {
-    /// Takes the row at the front of `fields`.
+    /// Reads the row at the front of `bytes`.
     ///
     /// # Errors
     /// It is cut off, or no row at all.
-    pub(super) fn take(fields: &mut Fields<'a>) -> Result<Self, &'static str> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let mut fields = Fields(bytes);
         let (start, rise) = (fields.u64()? as i64, fields.u32()?);
         let [count, bits] = fields.array()?;
         let packed_bytes = (usize::from(count) * usize::from(bits)).div_ceil(8);
-        let (packed, rest) = fields
-            .0
-            .split_at_checked(packed_bytes)
-            .ok_or("a packed row is cut off")?;
+        let packed = fields.0.get(..packed_bytes);
+        let packed = packed.ok_or("a packed row is cut off")?;
         if count == 0 || usize::from(count) > GROUP || bits > 33 {
             return Err("a packed row makes no sense");
         }
-        fields.0 = rest;
         Ok(Self {
             start,
             rise,
@@ -148,9 +146,7 @@ mod tests {
         put(offsets, &mut bytes);
         let row_bytes = bytes.len();
         bytes.push(0xFF);
-        let mut fields = Fields(&bytes);
-        let group = Group::take(&mut fields).unwrap();
-        assert_eq!(fields.0, [0xFF]);
+        let group = Group::read(&bytes).unwrap();
         assert_eq!(group.len(), offsets.len());
         let read = (0..offsets.len()).map(|index| group.get(index).unwrap());
         assert!(read.eq(offsets.iter().copied()));
@@ -186,14 +182,14 @@ mod tests {
             round_trip(&offsets);
             let mut bytes = Vec::new();
             put(&offsets, &mut bytes);
-            let group = Group::take(&mut Fields(&bytes)).unwrap();
+            let group = Group::read(&bytes).unwrap();
             let floor = offsets.iter().copied().rfind(|offset| *offset <= asked);
             prop_assert_eq!(group.floor(asked), floor);
         }
 
         #[test]
         fn any_bytes_are_a_row_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..200), index in 0..200usize) {
-            if let Ok(group) = Group::take(&mut Fields(&bytes)) {
+            if let Ok(group) = Group::read(&bytes) {
                 group.get(index);
                 group.floor(index as u32);
             }

@@ -5,9 +5,10 @@ use std::ops::Range;
 use ledger_core::Direction;
 
 use super::blocks::{Blocks, Result};
-use super::layout::{Fields, Section};
+use super::layout::Section;
 use super::packed::{GROUP, Group};
 use crate::format::StreamNumber;
+use crate::index::IndexError;
 use crate::index::active::Candidates;
 use crate::index::change::{ChangeRow, Topic};
 use crate::index::hash::{KeyHash, mix};
@@ -75,6 +76,16 @@ impl Blocks<'_> {
         };
         let run = self.run_at(row)?;
         Ok((run.stream == stream).then_some(run))
+    }
+
+    /// The first id of `stream`.
+    pub(super) fn first_id(&mut self, stream: StreamNumber) -> Result<Option<u64>> {
+        let first = self.run(stream, |_| false)?;
+        if first == self.rows(Section::Runs) {
+            return Ok(None);
+        }
+        let run = self.run_at(first)?;
+        Ok((run.stream == stream).then_some(run.first_id))
     }
 
     /// The ordinal of the first entry of `stream` with an id of at least `id`; behind all if there is none.
@@ -152,9 +163,10 @@ impl Blocks<'_> {
             return Err(missing);
         };
         let before = u64::from(ordinal).wrapping_sub(self.fence(block)) as usize;
-        let (rows, fields) = self.fields(block)?;
-        let group = groups(rows, fields).nth(before / GROUP);
-        let offset = group.and_then(|group| group.ok()?.get(before % GROUP));
+        if before / GROUP >= self.rows_in(block)? {
+            return Err(missing);
+        }
+        let offset = self.group(block, before / GROUP)?.get(before % GROUP);
         offset.ok_or(missing)
     }
 
@@ -163,12 +175,24 @@ impl Blocks<'_> {
         let Some(block) = self.last_candidate(section, offset.into()) else {
             return Ok(None);
         };
-        let (rows, fields) = self.fields(block)?;
-        let floors = groups(rows, fields).map(|group| Ok(group?.floor(offset)));
-        let before: std::result::Result<Option<u32>, _> = floors
-            .take_while(|floor| *floor != Ok(None))
-            .try_fold(None, |_, floor| floor);
-        before.map_err(|reason| self.damaged(reason))
+        let (mut low, mut high) = (0, self.rows_in(block)?);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.group(block, middle)?.get(0) <= Some(offset) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        match low.checked_sub(1) {
+            Some(last) => Ok(self.group(block, last)?.floor(offset)),
+            None => Ok(None),
+        }
+    }
+
+    fn group(&mut self, block: usize, row: usize) -> Result<Group<'_>> {
+        let origin = self.contents.header.origin;
+        let damaged = |reason| IndexError::Damaged { origin, reason };
+        Group::read(self.row_in(block, row)?).map_err(damaged)
     }
 
     /// Shows `visit` the rows of a range.
@@ -205,9 +229,10 @@ impl Blocks<'_> {
             None => name >= sought.as_slice(),
         };
         let mut names = Vec::new();
-        for block in self.first_block_of_names(section, &sought)? {
-            for name in self.names_in(block)? {
-                if !is_wanted(&name) {
+        for block in self.blocks_of_names(section, &sought)? {
+            for row in 0..self.rows_in(block)? {
+                let name = self.name(block, row)?;
+                if !is_wanted(name) {
                     continue;
                 }
                 if !name.starts_with(prefix) || names.len() == limit {
@@ -221,13 +246,12 @@ impl Blocks<'_> {
     }
 
     /// The blocks of a section from the one on that may hold the name `sought`.
-    fn first_block_of_names(&mut self, section: Section, sought: &[u8]) -> Result<Range<usize>> {
+    fn blocks_of_names(&mut self, section: Section, sought: &[u8]) -> Result<Range<usize>> {
         let blocks = self.contents.header.blocks(section);
         let (mut low, mut high) = (blocks.start, blocks.end);
         while high.saturating_sub(low) > 1 {
             let middle = low + (high - low) / 2;
-            let first = self.names_in(middle)?.into_iter().next();
-            match first.is_some_and(|first| first.as_slice() <= sought) {
+            match self.name(middle, 0)? <= sought {
                 true => low = middle,
                 false => high = middle,
             }
@@ -235,26 +259,15 @@ impl Blocks<'_> {
         Ok(low..blocks.end)
     }
 
-    fn names_in(&mut self, block: usize) -> Result<Vec<Vec<u8>>> {
-        let (rows, mut fields) = self.fields(block)?;
-        let names: Option<_> = (0..rows).map(|_| take_name(&mut fields)).collect();
-        names.ok_or_else(|| self.damaged("a name is cut off"))
+    fn name(&mut self, block: usize, row: usize) -> Result<&[u8]> {
+        let cut_off = self.damaged("a name is cut off");
+        let row = self.row_in(block, row)?;
+        let name = row.split_first_chunk().and_then(|(bytes, rest)| {
+            let bytes = u16::from_le_bytes(*bytes);
+            rest.get(..bytes.into())
+        });
+        name.ok_or(cut_off)
     }
-}
-
-fn take_name(fields: &mut Fields<'_>) -> Option<Vec<u8>> {
-    let bytes = fields.u16().ok()?;
-    let (name, rest) = fields.0.split_at_checked(bytes.into())?;
-    fields.0 = rest;
-    Some(name.to_vec())
-}
-
-/// The groups of a block of a packed section.
-fn groups(
-    rows: u16,
-    mut fields: Fields<'_>,
-) -> impl Iterator<Item = std::result::Result<Group<'_>, &'static str>> {
-    (0..rows).map(move |_| Group::take(&mut fields))
 }
 
 fn run(row: &[u8; 24]) -> Run {

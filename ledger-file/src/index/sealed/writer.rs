@@ -11,7 +11,7 @@ use super::super::latest::Latest;
 use super::super::names::Names;
 use super::super::postings::Posting;
 use super::layout::{
-    BLOCK_BYTES, Extent, Guard, Header, ROWS_OFFSET, SECTIONS, Section, block_offset,
+    BLOCK_BYTES, Extent, Guard, Header, ROWS_OFFSET, SECTIONS, START_BYTES, Section, block_offset,
 };
 use super::packed;
 use crate::disk::{DiskFile, write_all_at};
@@ -69,6 +69,9 @@ fn tags(index: &ActiveIndex) -> Vec<u32> {
     tags
 }
 
+/// One block is one row of the filter.
+pub(super) const FINGERPRINTS_OF_A_ROW: usize = BLOCK_BYTES - ROWS_OFFSET - START_BYTES;
+
 /// A file as far as it is written.
 struct Writer<'a> {
     file: &'a dyn DiskFile,
@@ -77,7 +80,8 @@ struct Writer<'a> {
     /// Where the block that is being filled begins in `buffer`.
     block: usize,
     written: u64,
-    rows: u16,
+    /// Where the rows of the block begin in it.
+    starts: Vec<u16>,
     directory: Vec<u8>,
     sections: [Extent; SECTIONS],
 }
@@ -92,7 +96,7 @@ impl<'a> Writer<'a> {
             buffer: Vec::with_capacity(BUFFER_BYTES + BLOCK_BYTES),
             block: 0,
             written: block_offset(0),
-            rows: 0,
+            starts: Vec::new(),
             directory: Vec::new(),
             sections: [Extent::default(); SECTIONS],
         }
@@ -100,35 +104,43 @@ impl<'a> Writer<'a> {
 
     /// Appends a row to a section; `fence` is what it is searched by.
     fn row(&mut self, section: Section, fence: u64, row: &[u8]) -> io::Result<()> {
-        debug_assert!(
-            ROWS_OFFSET + row.len() <= BLOCK_BYTES,
-            "a row fits in a block"
-        );
-        if self.rows > 0 && self.buffer.len() - self.block + row.len() > BLOCK_BYTES {
-            self.end_block()?;
+        let start_bytes = match section.row_bytes() {
+            Some(_) => 0,
+            None => START_BYTES,
+        };
+        let taken = self.buffer.len() - self.block + start_bytes * self.starts.len();
+        if !self.starts.is_empty() && taken + row.len() + start_bytes > BLOCK_BYTES {
+            self.end_block(section)?;
         }
-        if self.rows == 0 {
+        if self.starts.is_empty() {
             self.buffer.extend_from_slice(&[0; ROWS_OFFSET]);
             self.directory.extend_from_slice(&fence.to_le_bytes());
             self.sections[section as usize].blocks += 1;
         }
+        self.starts.push((self.buffer.len() - self.block) as u16);
         self.buffer.extend_from_slice(row);
-        self.rows += 1;
         self.sections[section as usize].rows += 1;
         Ok(())
     }
 
     /// Ends the block that is being filled, if there is one. Every section ends with its block.
-    fn end_block(&mut self) -> io::Result<()> {
-        if self.rows == 0 {
+    fn end_block(&mut self, section: Section) -> io::Result<()> {
+        if self.starts.is_empty() {
             return Ok(());
         }
+        debug_assert!(self.buffer.len() - self.block <= BLOCK_BYTES, "a row fits");
         self.buffer.resize(self.block + BLOCK_BYTES, 0);
         let block = &mut self.buffer[self.block..];
-        block[..ROWS_OFFSET].copy_from_slice(&self.rows.to_le_bytes());
+        block[..ROWS_OFFSET].copy_from_slice(&(self.starts.len() as u16).to_le_bytes());
+        if section.row_bytes().is_none() {
+            for (place, start) in block.rchunks_exact_mut(START_BYTES).zip(&self.starts) {
+                place.copy_from_slice(&start.to_le_bytes());
+            }
+        }
         let checksum = crc32c::crc32c(block);
         self.directory.extend_from_slice(&checksum.to_le_bytes());
-        (self.block, self.rows) = (self.buffer.len(), 0);
+        self.block = self.buffer.len();
+        self.starts.clear();
         if self.buffer.len() >= BUFFER_BYTES {
             self.flush()?;
         }
@@ -166,10 +178,10 @@ impl<'a> Writer<'a> {
 // The sections.
 impl Writer<'_> {
     fn fingerprints(&mut self, filter: &Filter) -> io::Result<()> {
-        for row in filter.fingerprints().chunks(BLOCK_BYTES - ROWS_OFFSET) {
+        for row in filter.fingerprints().chunks(FINGERPRINTS_OF_A_ROW) {
             self.row(Section::Filter, 0, row)?;
         }
-        self.end_block()
+        self.end_block(Section::Filter)
     }
 
     fn packed(
@@ -184,7 +196,7 @@ impl Writer<'_> {
             packed::put(group, &mut row);
             self.row(section, fence(index * packed::GROUP, group[0]), &row)?;
         }
-        self.end_block()
+        self.end_block(section)
     }
 
     fn latest(&mut self, section: Section, facts: &Latest) -> io::Result<()> {
@@ -192,7 +204,7 @@ impl Writer<'_> {
             let row = u64::from(place) << 32 | u64::from(tag);
             self.row(section, tag.into(), &row.to_le_bytes())?;
         }
-        self.end_block()
+        self.end_block(section)
     }
 
     fn order_keys(&mut self, index: &ActiveIndex) -> io::Result<()> {
@@ -203,7 +215,7 @@ impl Writer<'_> {
             self.row(Section::OrderKeys, tag.into(), &words(&[tag, place, count]))?;
             start += if count > 1 { count } else { 0 };
         }
-        self.end_block()
+        self.end_block(Section::OrderKeys)
     }
 
     fn postings(&mut self, index: &ActiveIndex) -> io::Result<()> {
@@ -212,7 +224,7 @@ impl Writer<'_> {
                 self.row(Section::Postings, 0, &ordinal.to_le_bytes())?;
             }
         }
-        self.end_block()
+        self.end_block(Section::Postings)
     }
 
     /// Writes the runs by the hashes of their streams, of which the table knows the upper half.
@@ -228,7 +240,7 @@ impl Writer<'_> {
                 self.runs_of_stream(index, list)?;
             }
         }
-        self.end_block()
+        self.end_block(Section::Runs)
     }
 
     fn runs_of_stream(&mut self, index: &ActiveIndex, list: &Posting<'_>) -> io::Result<()> {
@@ -255,7 +267,7 @@ impl Writer<'_> {
             row[16..].copy_from_slice(&words(&[change.topic as u32, change.offset]));
             self.row(Section::Changes, change.stream.0, &row)?;
         }
-        self.end_block()
+        self.end_block(Section::Changes)
     }
 
     fn expiring(&mut self, ordinals: &[u32]) -> io::Result<()> {
@@ -263,7 +275,7 @@ impl Writer<'_> {
             let row = ordinal.to_le_bytes();
             self.row(Section::Expiring, (*ordinal).into(), &row)?;
         }
-        self.end_block()
+        self.end_block(Section::Expiring)
     }
 
     fn names(
@@ -281,7 +293,7 @@ impl Writer<'_> {
             row.extend_from_slice(name.as_bytes());
             self.row(section, 0, &row)?;
         }
-        self.end_block()
+        self.end_block(section)
     }
 }
 
