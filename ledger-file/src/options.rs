@@ -17,6 +17,12 @@ const STAGE_BYTES_MIN: usize = 4 << 10;
 /// The largest stage: what is staged is written to the log in one go.
 const STAGE_BYTES_MAX: usize = 64 << 20;
 
+/// The longest name that fits into a block of an index.
+const NAME_BYTES_MAX: usize = 2 << 10;
+
+/// The largest commit: it has to fit into a segment, behind others.
+const FRAME_BYTES_MAX: usize = 1 << 30;
+
 /// How a [`Log`](crate::Log) is opened.
 ///
 /// ```
@@ -168,10 +174,26 @@ impl FileOptions {
         if !(STAGE_BYTES_MIN..=STAGE_BYTES_MAX).contains(&self.stage_bytes) {
             return invalid(format!("a stage cannot have {} bytes", self.stage_bytes));
         }
+        self.validate_limits()?;
         match self.durability {
             Durability::Sync | Durability::Process | Durability::Interval(_) => Ok(()),
             other => invalid(format!("a file log does not offer durability {other:?}")),
         }
+    }
+}
+
+impl FileOptions {
+    /// Refuses limits beyond what a frame, or a block of an index, can hold.
+    fn validate_limits(&self) -> Result<()> {
+        let (name, batch) = (self.limits.name_bytes_max, self.limits.batch_bytes_max);
+        if name > NAME_BYTES_MAX {
+            return invalid(format!("a name cannot have {name} bytes"));
+        }
+        let frame = batch.max(self.limits.checkpoint_bytes_max);
+        if frame > FRAME_BYTES_MAX {
+            return invalid(format!("what is written as one cannot have {frame} bytes"));
+        }
+        Ok(())
     }
 }
 
@@ -197,6 +219,21 @@ mod tests {
         for bytes in [0, STAGE_BYTES_MIN - 1, STAGE_BYTES_MAX + 1] {
             assert!(is_refused(options.clone().with_stage_bytes(bytes)));
         }
+    }
+
+    #[test]
+    fn limits_beyond_what_the_format_holds_are_refused() {
+        let with = |change: fn(&mut Limits)| {
+            let mut limits = Limits::default();
+            change(&mut limits);
+            is_refused(FileOptions::default().with_limits(limits))
+        };
+        assert!(with(|limits| limits.name_bytes_max = NAME_BYTES_MAX + 1));
+        assert!(with(|limits| limits.batch_bytes_max = FRAME_BYTES_MAX + 1));
+        assert!(with(
+            |limits| limits.checkpoint_bytes_max = FRAME_BYTES_MAX + 1
+        ));
+        assert!(!with(|limits| limits.name_bytes_max = NAME_BYTES_MAX));
     }
 
     #[test]

@@ -23,6 +23,7 @@ impl Shared {
             return Err(ledger_core::Error::Closed.into());
         }
         self.signal.end();
+        self.followers.wake_all();
         let finished = self.finish_all();
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         drop(lock.take());

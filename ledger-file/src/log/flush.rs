@@ -108,10 +108,9 @@ impl Shared {
         base: Position,
         cause: Error,
     ) -> Fault {
-        self.page.clear_slots();
         let cut = file.truncate(base.offset().into());
         let synced = cut.and_then(|()| file.sync_all());
-        match synced.and_then(|()| self.scene().tail.sync_stage()) {
+        match synced.and_then(|()| self.scene_mut().tail.clear_stage(&self.page)) {
             Ok(()) => Fault::Undone(Arc::new(cause)),
             Err(error) => Fault::Poisoned(Arc::new(failure(file_name, error))),
         }
@@ -124,8 +123,16 @@ impl Shared {
         scene.tail.moved_to(end);
         self.flushed.store(end.as_u64(), Ordering::Release);
         scene.visible = end;
-        scene.streams.publish(end);
+        let mut woken = Vec::new();
+        let are_there = self.followers.are_there();
+        scene.streams.publish(end, |name| {
+            if are_there {
+                woken.push(name.clone());
+            }
+        });
         self.page.show(end);
+        drop(scene);
+        woken.iter().for_each(|name| self.followers.wake(name));
     }
 
     /// Sees to it that nobody writes before what rested on a failed flush is set right.
@@ -243,6 +250,9 @@ impl Turn<'_> {
         scene.end = end;
         scene.streams.clear();
         drop(scene);
+        if !self.shared.is_sync() {
+            self.stage_begins_at(end);
+        }
         self.writer.end = end.offset();
         self.writer.last = None;
         Ok(())

@@ -5,6 +5,7 @@
 //! - a `writer`'s turn puts frames at the end, which the `tail` holds until they are in the segment file; `commit` says
 //!   who flushes a group, `flush` how, and `roll` goes on in the next segment; `page` tells other processes;
 //! - `append` decides by `evidence`; `retention`, `marks`, `names` and `checkpoints` are the rarer changes;
+//! - the `seam` is where the store asks without waiting, and `followers` are woken;
 //! - a `view` is the log at one moment, through a `picture` of its `segment`s; `streams` remembers what was looked up
 //!   last; `read` makes pages, with the `changes` made to entries since;
 //! - the `keeper` knows which files are the log, and `tidy` does what can be done later.
@@ -16,9 +17,11 @@ mod closing;
 mod commit;
 mod evidence;
 mod flush;
+mod followers;
 mod housekeeping;
 mod index_files;
 mod keeper;
+mod limits;
 mod marks;
 mod names;
 mod notes;
@@ -30,6 +33,7 @@ mod read;
 mod recovery;
 mod retention;
 mod roll;
+mod seam;
 mod segment;
 mod shared;
 mod streams;
@@ -37,6 +41,8 @@ mod tail;
 mod tidy;
 mod view;
 mod writer;
+
+pub(crate) use self::seam::Lead;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -46,7 +52,7 @@ use std::sync::atomic::Ordering;
 
 use ledger_core::{
     Batch, Checkpoint, Condition, Error, Outcome, Page, ReadOptions, Receipt, Result, Retention,
-    Revision, Stat, StreamName, check_limit,
+    Revision, Stat, StreamName,
 };
 
 use self::append::Wanted;
@@ -101,11 +107,6 @@ impl Log {
         let shared = Arc::new(opened.map_err(|failure| failure.into_error(&place))?);
         shared.begin_intervals();
         Ok(Self { shared })
-    }
-
-    /// Asks, again if an index had to be made anew meanwhile.
-    fn ask<T>(&self, ask: impl FnMut() -> error::Result<T>) -> Result<T> {
-        self.answer(self.shared.sound(ask))
     }
 
     fn answer<T>(&self, answer: error::Result<T>) -> Result<T> {
@@ -228,6 +229,8 @@ impl Log {
         condition: Option<&Condition<u64>>,
         outcomes: &mut Vec<Outcome<u64>>,
     ) -> Result<()> {
+        self.answer(self.shared.check_open())?;
+        limits::check_records(&self.shared.options.limits, stream, records, condition)?;
         let wanted = [Wanted {
             stream,
             records,
@@ -257,13 +260,10 @@ impl Log {
     /// # Errors
     /// As [`Store::read`](ledger_core::Store::read).
     pub fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {
-        self.enter(stream)?;
-        options.validate()?;
-        self.shared.options.limits.check_filter(&options.filter)?;
         self.ask(|| self.read_with(stream, options, Patience::Wait))
     }
 
-    fn read_with(
+    fn page(
         &self,
         stream: &StreamName,
         options: &ReadOptions<u64>,
@@ -287,16 +287,7 @@ impl Log {
     /// # Errors
     /// Those of the files.
     pub fn stat(&self, stream: &StreamName) -> Result<Stat<u64>> {
-        self.enter(stream)?;
-        let (_, state) = self.ask(|| self.shared.seen(stream, Patience::Wait))?;
-        let mut stat = Stat::empty(self.shared.options.durability);
-        if let Some(state) = state {
-            stat.first = state.first();
-            stat.head = state.head();
-            stat.count = state.count();
-            stat.bytes = state.bytes();
-        }
-        Ok(stat)
+        self.ask(|| self.stat_with(stream, Patience::Wait))
     }
 
     /// Lists up to `limit` streams that hold entries, in the byte order of their names, behind the name `after`.
@@ -304,9 +295,7 @@ impl Log {
     /// # Errors
     /// [`InvalidInput`](Error::InvalidInput) for a limit of zero.
     pub fn list(&self, after: Option<&StreamName>, limit: usize) -> Result<Vec<StreamName>> {
-        self.answer(self.shared.check_open())?;
-        check_limit(limit)?;
-        self.ask(|| self.shared.list(after, limit, Patience::Wait))
+        self.ask(|| self.list_with(after, limit, Patience::Wait))
     }
 }
 
@@ -366,13 +355,6 @@ impl Log {
         self.ask(|| self.shared.annotate(stream, id, changes))
     }
 
-    fn check_marks(&self) -> Result<()> {
-        match self.shared.options.append_only {
-            true => Err(Error::AppendOnly),
-            false => Ok(()),
-        }
-    }
-
     /// Renames a stream, which keeps its entries, ids and checkpoints.
     ///
     /// # Errors
@@ -391,8 +373,7 @@ impl Log {
     /// # Errors
     /// Those of the files.
     pub fn load_checkpoint(&self, stream: &StreamName, name: &str) -> Result<Option<Checkpoint>> {
-        self.enter_checkpoint(stream, name)?;
-        self.ask(|| self.shared.load_checkpoint(stream, name, Patience::Wait))
+        self.ask(|| self.load_checkpoint_with(stream, name, Patience::Wait))
     }
 
     /// Saves a checkpoint that still is at revision `expected` (none: that does not exist), and answers the new one.
@@ -435,12 +416,7 @@ impl Log {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>> {
-        self.enter(stream)?;
-        check_limit(limit)?;
-        self.ask(|| {
-            self.shared
-                .list_checkpoints(stream, after, limit, Patience::Wait)
-        })
+        self.ask(|| self.list_checkpoints_with(stream, after, limit, Patience::Wait))
     }
 }
 

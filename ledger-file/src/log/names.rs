@@ -104,6 +104,7 @@ impl Shared {
         turn.commit(now, &[record], Changed::new())?;
         turn.forget(from);
         turn.forget(to);
+        self.followers.wake(to);
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ledger_core::Error;
 
 use super::commit::{Crowd, Group};
+use super::followers::Followers;
 use super::housekeeping::Signal;
 use super::index_files::open_layers;
 use super::keeper::{Keeper, Prepared, Sealed, make_segment, write_manifest};
@@ -169,6 +170,7 @@ fn remove_strangers(disk: &dyn Disk, manifest: &Manifest) -> Result<()> {
             .iter()
             .find(|meta| (meta.segment, meta.generation) == (segment, generation))
     };
+    let mut is_first = true;
     for name in names {
         let is_stranger = match FileName::parse(&name) {
             Some(FileName::ManifestNew) => true,
@@ -185,6 +187,11 @@ fn remove_strangers(disk: &dyn Disk, manifest: &Manifest) -> Result<()> {
             _ => false,
         };
         if is_stranger {
+            if std::mem::take(&mut is_first) {
+                // The manifest that does not name it may not be durable yet, and the one before may.
+                disk.sync_directory()
+                    .map_err(|error| Failure::io("the directory", error))?;
+            }
             disk.remove(&name)
                 .map_err(|error| Failure::io(&name, error))?;
         }
@@ -372,7 +379,7 @@ impl Opening {
     }
 
     /// Cuts off what lies behind the end of the log, unless that is damage.
-    fn cut(&self, active: &Scanned, source: Source<'_>, later: &[Unsealed]) -> Result<()> {
+    fn cut(&mut self, active: &Scanned, source: Source<'_>, later: &[Unsealed]) -> Result<()> {
         let mut sources = vec![(source, active.end)];
         for unsealed in later {
             sources.push((Source::of(&unsealed.segment)?, FIRST_FRAME));
@@ -380,10 +387,8 @@ impl Opening {
         check_claims(&sources)?;
         let segments = std::iter::once(&active.part.segment);
         let segments = segments.chain(later.iter().map(|unsealed| &unsealed.segment));
-        let mut is_cut = false;
         for ((source, end), segment) in sources.iter().zip(segments) {
             if source.rest(*end)?.is_some() && !is_planted(Mistake::TailNotCut) {
-                is_cut = true;
                 let cut = segment.file().truncate(u64::from(*end));
                 let synced = cut.and_then(|()| match is_planted(Mistake::CutNotSynced) {
                     true => Ok(()),
@@ -393,13 +398,11 @@ impl Opening {
             }
         }
         sync_recovered(active)?;
-        if is_cut && !is_planted(Mistake::StageKeptAfterCut) {
-            // What the stage held of it must not come back over what is written there next.
-            self.page.clear_slots();
+        if !is_planted(Mistake::StageKeptAfterCut) {
+            // What the stage holds must not come back over what is written here next: neither now, nor when the power
+            // is lost and brings an older slot back.
             let name = FileName::Stage.to_string();
-            self.stage
-                .sync()
-                .map_err(|error| Failure::io(&name, error))?;
+            clear_stage(&mut *self.stage, &self.page).map_err(|error| Failure::io(&name, error))?;
         }
         self.disk
             .sync_directory()
@@ -472,10 +475,19 @@ impl Opening {
             is_broken: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             signal: Signal::default(),
+            followers: Followers::default(),
             tidying: Mutex::new(()),
             lock: Mutex::new(Some(lock)),
         })
     }
+}
+
+/// Forgets what is staged, durably.
+pub(super) fn clear_stage(stage: &mut dyn Stage, page: &Page) -> io::Result<()> {
+    page.clear_slots();
+    let zeroes = vec![0; stage.area().len()];
+    stage.write(0, &zeroes);
+    stage.sync()
 }
 
 /// Makes durable what was read again: it may have been in memory only.

@@ -1,5 +1,6 @@
 //! One segment file, as it is read.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use crate::disk::{DiskFile, Patience, read_exact_at};
@@ -88,8 +89,12 @@ impl Segment {
 
     fn read_header(&self, patience: Patience) -> Result<SegmentHeader> {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        read_exact_at(&*self.file, &mut bytes, 0, patience)
-            .map_err(|error| Failure::io(&self.file_name(), error))?;
+        read_exact_at(&*self.file, &mut bytes, 0, patience).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::UnexpectedEof => self.damage(0, "its header is cut off"),
+                _ => Failure::io(&self.file_name(), error),
+            }
+        })?;
         let header = SegmentHeader::decode(&bytes)
             .map_err(|error| Failure::header(&self.file_name(), error))?;
         match SegmentName::of(&header) == self.name {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use ledger_core::{Durability, Error, Timestamp};
 
 use super::commit::Crowd;
+use super::followers::Followers;
 use super::housekeeping::Signal;
 use super::keeper::Keeper;
 use super::page::Page;
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) is_broken: AtomicBool,
     pub(super) is_closed: AtomicBool,
     pub(super) signal: Signal,
+    pub(super) followers: Followers,
     /// Held by the one who tidies up.
     pub(super) tidying: Mutex<()>,
     /// Held until the log is closed.

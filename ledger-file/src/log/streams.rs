@@ -146,12 +146,13 @@ impl Streams {
         self.under_way.push_back((end, index.0, state));
     }
 
-    /// Lets readers see what was committed before `end`.
-    pub(super) fn publish(&mut self, end: Position) {
+    /// Lets readers see what was committed before `end`, and names the streams that this concerns.
+    pub(super) fn publish(&mut self, end: Position, mut seen: impl FnMut(&StreamName)) {
         while let Some((_, index, state)) = self.under_way.pop_front_if(|(at, ..)| *at <= end) {
             let slot = &mut self.slots[index as usize];
             slot.seen = state;
             slot.under_way -= 1;
+            slot.name.iter().for_each(&mut seen);
         }
     }
 
@@ -265,9 +266,9 @@ mod tests {
         streams.set_under_way(slot, state(1, 1), Position::new(1, 100));
         streams.set_under_way(slot, state(1, 2), Position::new(1, 200));
         assert_eq!((streams.latest(slot).head, streams.seen(slot).head), (2, 0));
-        streams.publish(Position::new(1, 199));
+        streams.publish(Position::new(1, 199), |_| {});
         assert_eq!(streams.seen(slot).head, 1);
-        streams.publish(Position::new(1, 200));
+        streams.publish(Position::new(1, 200), |_| {});
         assert_eq!(streams.seen(slot).head, 2);
     }
 

@@ -6,6 +6,8 @@
 use std::io;
 use std::sync::Arc;
 
+use super::opening::clear_stage;
+use super::page::Page;
 use crate::disk::Stage;
 use crate::format::Position;
 
@@ -91,9 +93,12 @@ impl Tail {
         }
     }
 
-    /// Makes the stage survive the loss of power as it is.
-    pub(super) fn sync_stage(&self) -> io::Result<()> {
-        self.stage.as_ref().map_or(Ok(()), |stage| stage.sync())
+    /// Forgets what is staged, durably.
+    pub(super) fn clear_stage(&mut self, page: &Page) -> io::Result<()> {
+        match &mut self.stage {
+            Some(stage) => clear_stage(&mut **stage, page),
+            None => Ok(()),
+        }
     }
 
     /// Takes what was gathered since the last time: it stays readable until [`moved_to`](Tail::moved_to).

@@ -283,6 +283,14 @@ impl<'a> Turn<'a> {
     fn stage(&mut self, changed: Changed, end: Position) {
         let writer = &mut *self.writer;
         let mut scene = self.shared.scene_mut();
+        // Whoever comes to wait from here on sees what this changes.
+        let followed: SmallVec<[StreamName; 1]> = match self.shared.followers.are_there() {
+            true => changed
+                .iter()
+                .map(|(subject, _)| subject.name.clone())
+                .collect(),
+            false => SmallVec::new(),
+        };
         // What was written through is in the file already.
         if scene.tail.base() < end {
             scene.tail.push(&writer.frame);
@@ -294,6 +302,10 @@ impl<'a> Turn<'a> {
             let (slot, subject) = settle(&mut scene, subject, state);
             scene.streams.set(slot, state);
             writer.last = Some(subject);
+        }
+        drop(scene);
+        for name in &followed {
+            self.shared.followers.wake(name);
         }
     }
 

@@ -1,0 +1,192 @@
+//! The log for those who must not wait: the store's side of it.
+//!
+//! Every question can be put with [`Patience::Now`], and is then answered from memory and from what the system has cached
+//! of the files. Where that is not enough it comes back unanswered, nothing is changed, and somebody who can wait asks
+//! once more.
+
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use ledger_core::{
+    Batch, Capabilities, Checkpoint, Durability, Error, Page, ReadOptions, Receipt, Result, Stat,
+    StreamName, check_limit,
+};
+
+use super::commit::Group;
+use super::followers::Followers;
+use super::opening::read_manifest;
+use super::shared::Shared;
+use super::{Log, Pending};
+use crate::disk::Patience;
+use crate::error::{self, Failure};
+
+/// A group of commits that its caller has to lead.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    shared: Arc<Shared>,
+    group: Arc<Group>,
+}
+
+impl Lead {
+    /// Makes the group durable, and wakes all who wait for it. Blocks.
+    pub(crate) fn lead(self) {
+        self.shared.lead(&self.group);
+    }
+}
+
+impl Pending {
+    /// The duty to lead the group that this waits for, if nobody has it yet. Whoever takes it must lead.
+    pub(crate) fn take_lead(&self) -> Option<Lead> {
+        let group = self.group.as_ref().filter(|group| group.try_lead())?;
+        Some(Lead {
+            shared: Arc::clone(&self.shared),
+            group: Arc::clone(group),
+        })
+    }
+
+    /// Answers once what was appended is as durable as was promised; until then, `waker` is woken when it is.
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<Vec<Receipt<u64>>>> {
+        if let Some(group) = &self.group {
+            match group.poll(waker) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(fault)) => {
+                    return Poll::Ready(Err(fault.error(&self.shared.place)));
+                }
+                Poll::Ready(Ok(())) => self.group = None,
+            }
+        }
+        Poll::Ready(std::mem::replace(&mut self.answer, Ok(Vec::new())))
+    }
+}
+
+impl Log {
+    /// The directory, as messages call it.
+    pub(crate) fn place(&self) -> &str {
+        &self.shared.place
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        self.shared.options.durability
+    }
+
+    pub(crate) fn followers(&self) -> &Followers {
+        &self.shared.followers
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.answer(self.shared.check_open())
+    }
+
+    /// Puts a question that must not wait. None: it would have to.
+    pub(crate) fn ask_now<T>(&self, ask: impl FnOnce() -> error::Result<T>) -> Result<Option<T>> {
+        match ask() {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Failure::Error(error)) => Err(error),
+            Err(Failure::WouldBlock | Failure::Index(..)) => Ok(None),
+        }
+    }
+
+    /// Puts a question that may wait, again if an index had to be made anew meanwhile.
+    pub(crate) fn ask<T>(&self, ask: impl FnMut() -> error::Result<T>) -> Result<T> {
+        self.answer(self.shared.sound(ask))
+    }
+
+    pub(crate) fn begin_append_with(
+        &self,
+        batches: &[Batch<u64>],
+        patience: Patience,
+    ) -> error::Result<Pending> {
+        self.begin(batches, patience)
+    }
+
+    pub(crate) fn read_with(
+        &self,
+        stream: &StreamName,
+        options: &ReadOptions<u64>,
+        patience: Patience,
+    ) -> error::Result<Page<u64>> {
+        self.enter(stream)?;
+        options.validate()?;
+        self.shared.options.limits.check_filter(&options.filter)?;
+        self.page(stream, options, patience)
+    }
+
+    pub(crate) fn stat_with(
+        &self,
+        stream: &StreamName,
+        patience: Patience,
+    ) -> error::Result<Stat<u64>> {
+        self.enter(stream)?;
+        let (_, state) = self.shared.seen(stream, patience)?;
+        let mut stat = Stat::empty(self.durability());
+        if let Some(state) = state {
+            stat.first = state.first();
+            stat.head = state.head();
+            stat.count = state.count();
+            stat.bytes = state.bytes();
+        }
+        Ok(stat)
+    }
+
+    pub(crate) fn list_with(
+        &self,
+        after: Option<&StreamName>,
+        limit: usize,
+        patience: Patience,
+    ) -> error::Result<Vec<StreamName>> {
+        self.shared.check_open()?;
+        check_limit(limit)?;
+        self.shared.list(after, limit, patience)
+    }
+
+    pub(crate) fn load_checkpoint_with(
+        &self,
+        stream: &StreamName,
+        name: &str,
+        patience: Patience,
+    ) -> error::Result<Option<Checkpoint>> {
+        self.enter_checkpoint(stream, name)?;
+        self.shared.load_checkpoint(stream, name, patience)
+    }
+
+    pub(crate) fn list_checkpoints_with(
+        &self,
+        stream: &StreamName,
+        after: Option<&str>,
+        limit: usize,
+        patience: Patience,
+    ) -> error::Result<Vec<String>> {
+        self.enter(stream)?;
+        check_limit(limit)?;
+        self.shared.list_checkpoints(stream, after, limit, patience)
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        let options = &self.shared.options;
+        let mut capabilities = Capabilities::full(options.durability);
+        capabilities.limits = options.limits.clone();
+        capabilities.marks = !options.append_only;
+        capabilities.shared = false;
+        capabilities
+    }
+
+    /// Asks the directory for the log, and the log whether it can still be written to.
+    pub(crate) fn check_disk(&self) -> Result<()> {
+        self.ask(|| {
+            drop(self.shared.turn(Patience::Wait)?);
+            let manifest = read_manifest(&*self.shared.disk)?;
+            match manifest.is_some_and(|manifest| manifest.log_id == self.shared.log_id) {
+                true => Ok(()),
+                false => Err(Failure::damage(self.place(), "its manifest is gone")),
+            }
+        })
+    }
+
+    /// Whether marks can be changed.
+    pub(super) fn check_marks(&self) -> Result<()> {
+        match self.shared.options.append_only {
+            true => Err(Error::AppendOnly),
+            false => Ok(()),
+        }
+    }
+}
