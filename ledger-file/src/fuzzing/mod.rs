@@ -1,11 +1,15 @@
 //! What the fuzz targets feed their bytes to. Panics where a decoder breaks a promise.
 
+mod index;
+
 use ledger_core::Timestamp;
 
 use crate::format::{
     Found, MANIFEST_WORD, Manifest, Position, SLOT_WORDS, SegmentHeader, Slot, StageHeader,
     VISIBLE_WORD, exhaust, framed, newest_claim, read_frame, told,
 };
+
+pub use index::index;
 
 const FIRST_FRAME: u32 = 64;
 

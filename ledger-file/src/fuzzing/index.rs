@@ -1,0 +1,177 @@
+//! An index file whose checksums are right, and whose content is anything.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use ledger_core::Direction;
+
+use crate::disk::{DiskFile, Patience};
+use crate::format::{Position, StreamNumber};
+use crate::index::{
+    Change, IndexError, KeyHash, KeyHasher, Layer, Layers, Look, Origin, SealedIndex,
+};
+
+const ORIGIN: Origin = Origin {
+    log_id: [7; 16],
+    segment: 1,
+    generation: 42,
+    from: 64,
+};
+const TO: u32 = 1 << 20;
+const SECTIONS: usize = 13;
+const BLOCK_BYTES: usize = 4096;
+const HEADER_CHECKSUM: usize = BLOCK_BYTES - 4;
+
+/// Bytes as an index file, as they are; and as what stands in one, with the checksums that belong to it.
+pub fn index(bytes: &[u8]) {
+    for file in [bytes.to_vec(), file_of(Source(bytes))] {
+        let index = SealedIndex::open(Arc::new(Memory(file)), ORIGIN, TO);
+        let _either = index.verify();
+        let layers = Layers::new(vec![Layer::Sealed(Arc::new(index))]);
+        // Twice: the filter is not read before some questions were asked.
+        (0..2).for_each(|_| ask(&layers.at(Position::new(2, 0), Patience::Wait)));
+    }
+}
+
+/// Asks what can be asked. Any answer will do, as long as there is one.
+fn ask(look: &Look<'_>) {
+    for stream in [0, 1, 2, u64::MAX].map(StreamNumber) {
+        for ids in [0..u64::MAX, 1..3] {
+            ask_range(look, stream, &ids);
+        }
+        ask_stream(look, stream);
+    }
+    let _either = look.names(None, 100);
+    let _either = look.names(Some("a"), 100);
+    let _either = look.frame(Position::new(1, 100));
+}
+
+fn ask_range(look: &Look<'_>, stream: StreamNumber, ids: &Range<u64>) {
+    for direction in [Direction::Ascending, Direction::Descending] {
+        let (mut stretches, mut spots) = (Vec::new(), Vec::new());
+        let _either = look.entries(stream, ids.clone(), direction, 100, &mut stretches);
+        let _either = look.order_key(stream, key(), ids.clone(), direction, 100, &mut spots);
+    }
+    let _either = look.expiring(stream, ids.clone(), 100, &mut Vec::new());
+    let _either = look.changes(stream, ids.clone(), &mut Vec::new());
+}
+
+fn ask_stream(look: &Look<'_>, stream: StreamNumber) {
+    let _either = look.newest_entry(stream);
+    for change in [
+        Change::State,
+        Change::Removals,
+        Change::Mark(1),
+        Change::Purge(1),
+    ] {
+        let _either = look.newest_change(stream, change);
+    }
+    let _either = look.dedup_key(stream, key(), |_| Ok::<_, IndexError>(false));
+    let _either = look.dedup_keys(stream, &[key()], &mut Vec::new());
+    let _either = look.name(key(), |_| Ok::<_, IndexError>(None::<()>));
+    let _either = look.checkpoint(key(), |_| Ok::<_, IndexError>(None::<()>));
+    let _either = look.checkpoint_names(stream, Some("a"), 100);
+}
+
+fn key() -> KeyHash {
+    KeyHasher::new(0).name("a")
+}
+
+/// An index file of few blocks, made as docs/FORMAT.md says.
+fn file_of(mut source: Source<'_>) -> Vec<u8> {
+    let mut counts = Vec::new();
+    let mut blocks_total = 0;
+    for _ in 0..SECTIONS {
+        let (rows, blocks) = (source.array::<4>(), u32::from(source.array::<1>()[0] % 3));
+        counts.extend(rows);
+        counts.extend(blocks.to_le_bytes());
+        blocks_total += blocks;
+    }
+    let (highest_stream, words) = (source.array::<8>(), source.array::<20>());
+    let (mut blocks, mut directory) = (Vec::new(), Vec::new());
+    for _ in 0..blocks_total {
+        let (fence, block) = (source.array::<8>(), block_of(&mut source));
+        directory.extend(fence);
+        directory.extend(crc32c::crc32c(&block).to_le_bytes());
+        blocks.extend(block);
+    }
+    let mut header = Vec::from(b"LEDGERIX\x01\0\0\0");
+    header.extend(ORIGIN.log_id);
+    header.extend(ORIGIN.segment.to_le_bytes());
+    header.extend(ORIGIN.generation.to_le_bytes());
+    header.extend(highest_stream);
+    header.extend([ORIGIN.from, TO].map(u32::to_le_bytes).as_flattened());
+    header.extend(words);
+    header.extend(crc32c::crc32c(&directory).to_le_bytes());
+    header.extend(counts);
+    let mut header = padded(&header, HEADER_CHECKSUM);
+    header.extend(crc32c::crc32c(&header).to_le_bytes());
+    [header, blocks, directory].concat()
+}
+
+/// A block: what stands at its two ends.
+fn block_of(source: &mut Source<'_>) -> Vec<u8> {
+    let (rows, starts) = (source.array::<64>(), source.array::<16>());
+    let mut block = padded(&rows, BLOCK_BYTES - starts.len());
+    block.extend(starts);
+    block
+}
+
+fn padded(bytes: &[u8], len: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes.resize(len, 0);
+    bytes
+}
+
+/// Bytes from the fuzzer; zeroes behind them.
+struct Source<'a>(&'a [u8]);
+
+impl Source<'_> {
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        let (taken, rest) = self.0.split_at(self.0.len().min(N));
+        self.0 = rest;
+        let mut array = [0; N];
+        array[..taken.len()].copy_from_slice(taken);
+        array
+    }
+}
+
+/// A file that is only read.
+#[derive(Debug)]
+struct Memory(Vec<u8>);
+
+impl DiskFile for Memory {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64, _: Patience) -> io::Result<usize> {
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(self.0.len());
+        let len = buf.len().min(self.0.len() - start);
+        buf[..len].copy_from_slice(&self.0[start..start + len]);
+        Ok(len)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn reserve(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn truncate(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
