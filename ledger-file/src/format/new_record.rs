@@ -10,6 +10,10 @@ use super::lists::{Pairs, Tags};
 use super::payload::Compressed;
 use super::varint::{self, VARINT_BYTES_MAX};
 
+/// Two bytes of flags; the lengths of payload (as stored, and as it was), fields, content type, kind, both keys, tags and
+/// metadata; schema version and time.
+const NUMBERS_BYTES_MAX: usize = 2 + 11 * VARINT_BYTES_MAX;
+
 static NO_METADATA: TextMap = TextMap::new();
 static NO_TAGS: BTreeSet<String> = BTreeSet::new();
 
@@ -82,29 +86,30 @@ impl<'a> NewRecord<'a> {
     }
 
     /// The most bytes that it takes in a frame.
+    #[inline]
     pub(crate) fn encoded_bytes_max(&self) -> usize {
-        if self.flags() & flag::FIELDS == 0 {
-            return 1 + VARINT_BYTES_MAX + self.payload.len();
+        let text = |text: Option<&str>| text.map_or(0, str::len);
+        NUMBERS_BYTES_MAX
+            + self.payload.len()
+            + self.content_type.len()
+            + text(self.kind)
+            + text(self.order_key)
+            + text(self.dedup_key)
+            + self.lists_bytes_max()
+    }
+
+    #[inline]
+    fn lists_bytes_max(&self) -> usize {
+        if self.tags.is_empty() && self.metadata.is_empty() {
+            return 0;
         }
-        let texts = [
-            Some(self.content_type),
-            self.kind,
-            self.order_key,
-            self.dedup_key,
-        ];
-        let text = |text: Option<&str>| text.map_or(0, |text| VARINT_BYTES_MAX + text.len());
+        let text = |text: &String| VARINT_BYTES_MAX + text.len();
+        let tags = self.tags.iter().map(text);
         let pairs = self
             .metadata
             .iter()
-            .map(|(key, value)| text(Some(key)) + text(Some(value)));
-        let tags = self.tags.iter().map(|tag| text(Some(tag)));
-        // Flags twice; the lengths of the payload (as stored and as it was), fields, metadata and tags; version, time.
-        let numbers = 2 + 7 * VARINT_BYTES_MAX;
-        numbers
-            + self.payload.len()
-            + texts.into_iter().map(text).sum::<usize>()
-            + pairs.sum::<usize>()
-            + tags.sum::<usize>()
+            .map(|(key, value)| text(key) + text(value));
+        tags.sum::<usize>() + pairs.sum::<usize>()
     }
 
     #[inline]
