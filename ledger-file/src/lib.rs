@@ -12,7 +12,9 @@ mod log;
 mod options;
 #[cfg(test)]
 mod simulation;
+mod store;
 
 pub use format::NewRecord;
 pub use log::{Log, Pending};
 pub use options::{Compression, FileOptions, Housekeeping};
+pub use store::FileStore;

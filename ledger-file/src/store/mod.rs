@@ -1,0 +1,277 @@
+//! The store: a log, and the waiting for it, on any runtime.
+//!
+//! What memory and the system's cache can answer is answered where it is asked. Whatever would have to wait for a disk is
+//! done on threads that may wait: flushes by a `committer`, the rest by the pool of the `blocking` crate.
+
+mod committer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use blocking::unblock;
+use ledger_core::{
+    Batch, Bytes, Capabilities, Checkpoint, Durability, Error, Health, Page, ReadOptions, Receipt,
+    Result, Retention, Revision, Stat, Store, StreamName, async_trait,
+};
+
+use self::committer::Committer;
+use crate::disk::Patience;
+use crate::error;
+use crate::log::{Log, Pending};
+use crate::options::FileOptions;
+
+/// A store in a directory. A cheap handle: clones share one opening.
+///
+/// One opening writes to a directory at a time, whatever the process; a second one is refused, and told who the first
+/// is. Appends of any number of tasks, to any streams, share their flushes of the disk. An append is decided and on its
+/// way with the first poll of its future, and comes to its end whether or not somebody still waits for it.
+///
+/// Dropping the last handle closes the log, and waits for that; [`close`](Store::close) does so on another thread.
+#[derive(Clone)]
+pub struct FileStore(Arc<Opening>);
+
+struct Opening {
+    // Dropped first: it leads what is under way to its end.
+    committer: Option<Committer>,
+    log: Arc<Log>,
+    capabilities: Capabilities,
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FileStore")
+            .field(&self.0.log.place())
+            .finish()
+    }
+}
+
+impl FileStore {
+    /// Opens the store in the directory at `path` with the default options, making it if it is not there.
+    ///
+    /// # Errors
+    /// As [`open_with`](FileStore::open_with).
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::open_with(path, FileOptions::default()).await
+    }
+
+    /// Opens the store in the directory at `path`, making it if it is not there.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub async fn open_with(path: impl Into<PathBuf>, options: FileOptions) -> Result<Self> {
+        let path = path.into();
+        unblock(move || Self::over(Log::open(path, options)?)).await
+    }
+
+    fn over(log: Log) -> Result<Self> {
+        let durability = log.durability();
+        let committer = match durability {
+            Durability::Sync => Some(Committer::start().map_err(|source| Error::Engine {
+                place: log.place().into(),
+                source: source.into(),
+            })?),
+            _ => None,
+        };
+        let capabilities = log.capabilities();
+        Ok(Self(Arc::new(Opening {
+            committer,
+            log: Arc::new(log),
+            capabilities,
+        })))
+    }
+
+    /// The log under the store, for code that wants to call it without futures.
+    pub fn log(&self) -> &Log {
+        &self.0.log
+    }
+
+    /// Asks what may have to be read from a disk.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl Fn(&Log, Patience) -> error::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let log = &self.0.log;
+        if let Some(answer) = log.ask_now(|| question(log, Patience::Now))? {
+            return Ok(answer);
+        }
+        let log = Arc::clone(log);
+        unblock(move || log.ask(|| question(&log, Patience::Wait))).await
+    }
+
+    /// Makes a change that waits for the disk.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Log) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let log = Arc::clone(&self.0.log);
+        unblock(move || change(&log)).await
+    }
+
+    /// Decides about batches, and sees to it that they become durable.
+    async fn begin(&self, batches: Vec<Batch<u64>>) -> Result<Pending> {
+        let log = &self.0.log;
+        let begun = log.ask_now(|| log.begin_append_with(&batches, Patience::Now))?;
+        if let Some(pending) = begun {
+            self.0.have_led(&pending);
+            return Ok(pending);
+        }
+        let opening = Arc::clone(&self.0);
+        unblock(move || {
+            let pending = opening.log.begin_append(batches)?;
+            opening.have_led(&pending);
+            Ok(pending)
+        })
+        .await
+    }
+}
+
+impl Opening {
+    fn have_led(&self, pending: &Pending) {
+        if let Some(committer) = &self.committer
+            && let Some(lead) = pending.take_lead()
+        {
+            committer.lead(lead);
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FileStore {
+    type Id = u64;
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.0.capabilities
+    }
+
+    async fn append(&self, batch: Batch<u64>) -> Result<Receipt<u64>> {
+        let mut receipts = self.append_many(vec![batch]).await?;
+        Ok(receipts.pop().expect("every batch has its receipt"))
+    }
+
+    async fn append_many(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
+        let mut pending = self.begin(batches).await?;
+        poll_fn(|context| pending.poll(context.waker())).await
+    }
+
+    async fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {
+        let (stream, options) = (stream.clone(), options.clone());
+        self.ask(move |log, patience| log.read_with(&stream, &options, patience))
+            .await
+    }
+
+    async fn stat(&self, stream: &StreamName) -> Result<Stat<u64>> {
+        let stream = stream.clone();
+        self.ask(move |log, patience| log.stat_with(&stream, patience))
+            .await
+    }
+
+    async fn trim(&self, stream: &StreamName, through: u64) -> Result<u64> {
+        let stream = stream.clone();
+        self.change(move |log| log.trim(&stream, through)).await
+    }
+
+    async fn retain(&self, stream: &StreamName, retention: &Retention) -> Result<u64> {
+        let (stream, retention) = (stream.clone(), retention.clone());
+        self.change(move |log| log.retain(&stream, &retention))
+            .await
+    }
+
+    async fn purge_expired(&self, stream: &StreamName) -> Result<u64> {
+        let stream = stream.clone();
+        self.change(move |log| log.purge_expired(&stream)).await
+    }
+
+    async fn set_tags(&self, stream: &StreamName, id: u64, tags: BTreeSet<String>) -> Result<()> {
+        let stream = stream.clone();
+        self.change(move |log| log.set_tags(&stream, id, tags))
+            .await
+    }
+
+    async fn annotate(
+        &self,
+        stream: &StreamName,
+        id: u64,
+        changes: BTreeMap<String, Option<String>>,
+    ) -> Result<()> {
+        let stream = stream.clone();
+        self.change(move |log| log.annotate(&stream, id, &changes))
+            .await
+    }
+
+    async fn list(&self, after: Option<&StreamName>, limit: usize) -> Result<Vec<StreamName>> {
+        let after = after.cloned();
+        self.ask(move |log, patience| log.list_with(after.as_ref(), limit, patience))
+            .await
+    }
+
+    async fn rename(&self, from: &StreamName, to: &StreamName) -> Result<()> {
+        let (from, to) = (from.clone(), to.clone());
+        self.change(move |log| log.rename(&from, &to)).await
+    }
+
+    async fn wait(&self, stream: &StreamName, after: Option<u64>) -> Result<()> {
+        loop {
+            let follower = self.0.log.followers().listen(stream);
+            if self.stat(stream).await?.head > after {
+                return Ok(());
+            }
+            follower.wait().await;
+        }
+    }
+
+    async fn load_checkpoint(&self, stream: &StreamName, name: &str) -> Result<Option<Checkpoint>> {
+        let (stream, name) = (stream.clone(), name.to_owned());
+        self.ask(move |log, patience| log.load_checkpoint_with(&stream, &name, patience))
+            .await
+    }
+
+    async fn save_checkpoint(
+        &self,
+        stream: &StreamName,
+        name: &str,
+        value: Bytes,
+        expected: Option<Revision>,
+    ) -> Result<Revision> {
+        let (stream, name) = (stream.clone(), name.to_owned());
+        self.change(move |log| log.save_checkpoint(&stream, &name, &value, expected))
+            .await
+    }
+
+    async fn delete_checkpoint(
+        &self,
+        stream: &StreamName,
+        name: &str,
+        expected: Revision,
+    ) -> Result<()> {
+        let (stream, name) = (stream.clone(), name.to_owned());
+        self.change(move |log| log.delete_checkpoint(&stream, &name, expected))
+            .await
+    }
+
+    async fn list_checkpoints(
+        &self,
+        stream: &StreamName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        let (stream, after) = (stream.clone(), after.map(str::to_owned));
+        let names = self.ask(move |log, patience| {
+            log.list_checkpoints_with(&stream, after.as_deref(), limit, patience)
+        });
+        names.await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        let start = Instant::now();
+        self.change(Log::check_disk).await?;
+        Ok(Health::new("ledger file log", start.elapsed()))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.change(Log::close).await
+    }
+}
