@@ -89,14 +89,13 @@ impl<'a> Append<'a> {
         .checked()
     }
 
-    /// Refuses a section without entries, and ids that cannot be.
+    /// Refuses a section without entries, and ids that cannot be: there is always a next one.
     fn checked(self) -> Result<Self, Malformed> {
-        let more = u64::from(self.count).checked_sub(1);
-        let last = more.and_then(|more| self.head.first_id.checked_add(more));
-        match last {
-            Some(_) if self.head.first_id > 0 => Ok(self),
-            _ => Err(Malformed("an append has impossible ids")),
+        let next = self.head.first_id.checked_add(self.count.into());
+        if self.count == 0 || self.head.first_id == 0 || next.is_none() {
+            return Err(Malformed("an append has impossible ids"));
         }
+        Ok(self)
     }
 
     /// The id of the last entry.

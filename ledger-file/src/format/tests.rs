@@ -507,6 +507,26 @@ fn a_frame_that_is_discarded_leaves_the_buffer_as_it_was() {
     assert_eq!(buf, b"before");
 }
 
+/// Found by fuzzing: an append up to the last id there could be.
+#[test]
+fn an_append_leaves_room_for_a_next_id() {
+    let segment = segment();
+    for (first_id, is_possible) in [
+        (0, false),
+        (1, true),
+        (u64::MAX - 1, true),
+        (u64::MAX, false),
+    ] {
+        let mut buf = Vec::new();
+        let mut frame = FrameWriter::begin(&mut buf, &segment, 64, at(0), None);
+        let head = AppendHead { first_id, ..head() };
+        frame.append_one(&head, &NewRecord::octets(b"x"));
+        frame.finish();
+        let record = frame_in(&buf, &segment, 64).records().next().unwrap();
+        assert_eq!(record.is_ok(), is_possible, "{first_id}");
+    }
+}
+
 #[test]
 fn an_append_without_entries_leaves_nothing_behind() {
     let mut buf = Vec::new();
