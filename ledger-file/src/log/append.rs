@@ -1,5 +1,7 @@
 //! Appending: what becomes of each entry is decided first, for all streams, and then one frame is written.
 
+use std::ops::Range;
+
 use ledger_core::{Condition, Error, Outcome, StreamName, Timestamp};
 use smallvec::SmallVec;
 
@@ -12,7 +14,7 @@ use crate::format::{
     APPEND_OVERHEAD_BYTES_MAX, AppendHead, Compressed, FRAME_OVERHEAD_BYTES_MAX, FrameWriter, Ids,
     NewRecord, Record, StreamNumber,
 };
-use crate::index::{EntryKeys, KeyHash};
+use crate::index::{BatchKeys, EntryKeys, KeyHash};
 use crate::options::Compression;
 
 /// What can be appended: owned entries, or records that borrow.
@@ -48,8 +50,8 @@ struct Plan {
     subject: Subject,
     /// Where its outcomes begin among those of all.
     outcomes: usize,
-    /// Where the hashes of its dedup keys begin among those of all.
-    hashes: usize,
+    /// Where the hashes of its dedup keys are among those of all.
+    hashes: Range<usize>,
     /// How many entries are new.
     appended: u64,
     /// The holders of dedup keys that have expired, whose keys are taken: they are purged, with that many bytes.
@@ -99,25 +101,26 @@ impl Turn<'_> {
         let mut plan = Plan {
             subject: self.find_or_new(batch.stream, nth)?,
             outcomes,
-            hashes,
+            hashes: hashes..hashes,
             appended: 0,
             expired: Vec::new(),
         };
+        self.hash_keys(batch, &mut plan);
         let known = self.find_duplicates(batch, &mut plan, now)?;
         if known < batch.records.len()
             && let Some(condition) = batch.condition
         {
             AsOf::new(&self.view(), &plan.subject, now).check(condition)?;
         }
-        self.assign_ids(batch, &mut plan);
+        self.assign_ids(batch, &mut plan, now);
         Ok(plan)
     }
 
     /// Gives the records that are no duplicates their ids.
-    fn assign_ids<R: AsRecord>(&mut self, batch: &Wanted<'_, R>, plan: &mut Plan) {
+    fn assign_ids<R: AsRecord>(&mut self, batch: &Wanted<'_, R>, plan: &mut Plan, now: Timestamp) {
         let head = plan.subject.state.head;
         let scratch = &mut self.writer.scratch;
-        if scratch.hashed.len() == plan.hashes {
+        if plan.hashes.is_empty() {
             // Without dedup keys nothing can be a duplicate.
             let ids = head + 1..head + 1 + batch.records.len() as u64;
             scratch.outcomes.extend(ids.map(Outcome::Appended));
@@ -125,31 +128,33 @@ impl Turn<'_> {
             return;
         }
         scratch.batch_keys.clear();
-        let mut hashed = (plan.hashes..scratch.hashed.len()).peekable();
-        for (index, record) in batch.records.iter().enumerate() {
+        let mut hashed = plan.hashes.clone().peekable();
+        for index in 0..batch.records.len() {
             let hash = hashed.next_if(|at| scratch.hashed[*at] as usize == index);
-            let outcome = plan.outcomes + index;
-            if scratch.outcomes[outcome].is_duplicate() {
+            if scratch.outcomes[plan.outcomes + index].is_duplicate() {
                 continue;
             }
             let hash = hash.map(|at| scratch.hashes[at]);
-            let key = record.as_record().dedup_key;
-            let same = |other: &u32| batch.records[*other as usize].as_record().dedup_key == key;
-            let twin = hash.and_then(|hash| scratch.batch_keys.find(hash, same));
-            scratch.outcomes[outcome] = match twin {
-                Some(twin) => {
-                    let first = scratch.outcomes[plan.outcomes + twin as usize];
-                    Outcome::Duplicate(first.id())
-                }
-                None => {
+            let twin = hash.and_then(|hash| twin(&scratch.batch_keys, hash, batch.records, index));
+            let first = twin.map(|twin| scratch.outcomes[plan.outcomes + twin].id());
+            let is_over = twin.is_some_and(|twin| is_over(&batch.records[twin].as_record(), now));
+            let outcome = match first {
+                Some(id) if !is_over => Outcome::Duplicate(id),
+                _ => {
                     plan.appended += 1;
                     Outcome::Appended(head + plan.appended)
                 }
             };
-            if let (Some(hash), None) = (hash, twin) {
+            scratch.outcomes[plan.outcomes + index] = outcome;
+            if let (Some(id), Some(twin), true) = (first, twin, is_over) {
+                let payload = batch.records[twin].as_record().payload;
+                plan.expired.push((id, payload.len() as u64));
+            }
+            if let (Some(hash), false) = (hash, outcome.is_duplicate()) {
                 scratch.batch_keys.insert(hash, index as u32);
             }
         }
+        plan.expired.sort_unstable();
     }
 
     /// Writes one frame with everything that is new, and tells what the streams are from now on.
@@ -159,35 +164,66 @@ impl Turn<'_> {
         plans: Plans,
         now: Timestamp,
     ) -> Changed {
-        let scratch = std::mem::take(&mut self.writer.scratch);
+        let scratch = &mut self.writer.scratch;
+        let outcomes = std::mem::take(&mut scratch.outcomes);
+        let (hashes, hashed) = (
+            std::mem::take(&mut scratch.hashes),
+            std::mem::take(&mut scratch.hashed),
+        );
         let hasher = self.shared.hasher;
         let compression = self.shared.options.compression;
         let changed = self.encode(now, |frame, notes| {
             let mut changed = Changed::new();
             for (batch, plan) in batches.iter().zip(plans) {
-                let outcomes = &scratch.outcomes[plan.outcomes..][..batch.records.len()];
-                let hashed = &scratch.hashed[plan.hashes..];
+                if plan.appended == 0 {
+                    continue;
+                }
+                let hashed = hashed[plan.hashes.clone()].iter().copied();
                 let mut section = Section {
                     frame,
                     notes,
                     now,
                     compression,
                     hasher,
-                    hashes: hashed
-                        .iter()
-                        .copied()
-                        .zip(scratch.hashes[plan.hashes..].iter().copied()),
+                    hashes: hashed.zip(hashes[plan.hashes.clone()].iter().copied()),
                 };
+                let outcomes = &outcomes[plan.outcomes..][..batch.records.len()];
                 let state = section.write(batch.records, outcomes, &plan);
                 changed.push((plan.subject, state));
             }
             changed
         });
-        self.writer.scratch = scratch;
+        let scratch = &mut self.writer.scratch;
+        (scratch.outcomes, scratch.hashes, scratch.hashed) = (outcomes, hashes, hashed);
         let highest = changed.iter().map(|(_, state)| state.number.0).max();
         self.writer.streams = self.writer.streams.max(highest.unwrap_or(0));
         changed
     }
+}
+
+/// The last of the records before `index` that has the same dedup key and is no duplicate itself.
+fn twin<R: AsRecord>(
+    keys: &BatchKeys,
+    hash: KeyHash,
+    records: &[R],
+    index: usize,
+) -> Option<usize> {
+    let key = records[index].as_record().dedup_key;
+    let mut last = None;
+    let _looked_at_all = keys.find(hash, |other| {
+        let other = *other as usize;
+        if records[other].as_record().dedup_key == key {
+            last = last.max(Some(other));
+        }
+        false
+    });
+    last
+}
+
+fn is_over(record: &NewRecord<'_>, now: Timestamp) -> bool {
+    record
+        .expires_at
+        .is_some_and(|expires_at| expires_at <= now)
 }
 
 /// What is written for one stream.
@@ -209,9 +245,6 @@ impl<H: Iterator<Item = (u32, KeyHash)>> Section<'_, '_, '_, H> {
         plan: &Plan,
     ) -> StreamState {
         let mut state = plan.subject.state;
-        if plan.appended == 0 {
-            return state;
-        }
         if !plan.subject.is_named {
             self.record(&Record::Name {
                 stream: state.number,
@@ -325,24 +358,32 @@ fn bytes_max<R: AsRecord>(batches: &[Wanted<'_, R>], plans: &Plans) -> usize {
         let purges = PURGE_OVERHEAD_BYTES_MAX * (plan.expired.len() + 1);
         bytes += APPEND_OVERHEAD_BYTES_MAX + name + purges;
         for record in batch.records {
-            bytes += record.as_record().encoded_bytes_max();
+            bytes += record_bytes_max(&record.as_record());
         }
     }
     bytes
 }
 
+/// The most bytes that a record takes in a frame, quickly told.
+#[inline]
+fn record_bytes_max(record: &NewRecord<'_>) -> usize {
+    if !record.metadata.is_empty() || !record.tags.is_empty() {
+        return record.encoded_bytes_max();
+    }
+    let keys = [record.kind, record.order_key, record.dedup_key];
+    let texts = keys.map(|key| key.map_or(0, |key| KEY_OVERHEAD_BYTES_MAX + key.len()));
+    let texts = texts.into_iter().sum::<usize>() + record.content_type.len();
+    ENTRY_OVERHEAD_BYTES_MAX + texts + record.payload.len()
+}
+
+/// The numbers of an entry, and a length for each of its texts.
+const ENTRY_OVERHEAD_BYTES_MAX: usize = 64;
+const KEY_OVERHEAD_BYTES_MAX: usize = 10;
+
 // Duplicates.
 impl Turn<'_> {
-    /// Finds out which records the stream holds already, and tells how many those are.
-    ///
-    /// If any record has a dedup key there is an outcome for each afterwards, final for the duplicates; if none has,
-    /// there are no hashes, and no outcomes yet.
-    fn find_duplicates<R: AsRecord>(
-        &mut self,
-        batch: &Wanted<'_, R>,
-        plan: &mut Plan,
-        now: Timestamp,
-    ) -> Result<usize> {
+    /// Hashes the dedup keys of a batch.
+    fn hash_keys<R: AsRecord>(&mut self, batch: &Wanted<'_, R>, plan: &mut Plan) {
         let number = plan.subject.state.number;
         let scratch = &mut self.writer.scratch;
         for (record, index) in batch.records.iter().zip(0..) {
@@ -354,10 +395,23 @@ impl Turn<'_> {
                 scratch.hashed.push(index);
             }
         }
-        if scratch.hashes.len() == plan.hashes {
+        plan.hashes.end = scratch.hashes.len();
+    }
+
+    /// Finds out which records the stream holds already, and tells how many those are.
+    ///
+    /// If any record has a dedup key there is an outcome for each afterwards, final for the duplicates.
+    fn find_duplicates<R: AsRecord>(
+        &mut self,
+        batch: &Wanted<'_, R>,
+        plan: &mut Plan,
+        now: Timestamp,
+    ) -> Result<usize> {
+        if plan.hashes.is_empty() {
             return Ok(0);
         }
         let undecided = Outcome::Appended(0);
+        let scratch = &mut self.writer.scratch;
         scratch
             .outcomes
             .resize(plan.outcomes + batch.records.len(), undecided);
@@ -376,12 +430,12 @@ impl Turn<'_> {
         let (view, state) = (self.view(), plan.subject.state);
         let mut candidates = Vec::new();
         let scratch = &mut self.writer.scratch;
-        let hashes = &scratch.hashes[plan.hashes..];
+        let hashes = &scratch.hashes[plan.hashes.clone()];
         view.look()
             .dedup_keys(state.number, hashes, &mut candidates)?;
         let mut known = 0;
         for (at, spot) in candidates {
-            let index = scratch.hashed[plan.hashes + at] as usize;
+            let index = scratch.hashed[plan.hashes.start + at] as usize;
             let key = batch.records[index].as_record().dedup_key;
             let outcome = &mut scratch.outcomes[plan.outcomes + index];
             if outcome.is_duplicate() || spot.id < state.first {

@@ -35,9 +35,9 @@ use crate::options::FileOptions;
 /// Opens the log in the directory that `disk` is.
 pub(super) fn open(disk: Arc<dyn Disk>, place: String, options: FileOptions) -> Result<Shared> {
     let lock = take_lock(&*disk, &place)?;
-    let manifest = match read_manifest(&*disk)? {
-        Some(manifest) => manifest,
-        None => create(&*disk, &place, &options)?,
+    let (manifest, is_new) = match read_manifest(&*disk)? {
+        Some(manifest) => (manifest, false),
+        None => (create(&*disk, &place, &options)?, true),
     };
     remove_strangers(&*disk, &manifest)?;
     let name = FileName::Stage.to_string();
@@ -51,6 +51,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, place: String, options: FileOptions) -> 
         place,
         options,
         manifest,
+        is_new,
         stage,
     };
     opening.run(lock)
@@ -206,6 +207,8 @@ struct Opening {
     place: String,
     options: FileOptions,
     manifest: Manifest,
+    /// Whether it was made just now.
+    is_new: bool,
     hasher: KeyHasher,
     stage: Box<dyn Stage>,
     page: Page,
@@ -360,7 +363,7 @@ impl Opening {
     fn end_log(&mut self, active: &Scanned, later: Vec<Unsealed>) -> Result<Option<Prepared>> {
         let source = Source::of(&active.part.segment)?;
         let was_closed = active.from == active.end && source.len == u64::from(active.end);
-        if !was_closed {
+        if !was_closed && !self.is_new {
             self.cut(active, source, &later)?;
         }
         let mut later = later.into_iter();

@@ -123,11 +123,13 @@ impl<'a> Source<'a> {
     /// Whether there is anything but zeroes from `from` on; and up to where.
     pub(super) fn rest(&self, from: u32) -> Result<Option<u64>> {
         let (mut offset, mut last) = (u64::from(from), None);
-        let mut buf = vec![0; CHUNK_BYTES];
+        let (mut buf, zeroes) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
         loop {
             let read = read_at_most(self.file, &mut buf, offset, Patience::Wait)
                 .map_err(|error| Failure::io(&self.name(), error))?;
-            if let Some(index) = buf[..read].iter().rposition(|byte| *byte != 0) {
+            if buf[..read] != zeroes[..read]
+                && let Some(index) = buf[..read].iter().rposition(|byte| *byte != 0)
+            {
                 last = Some(offset + index as u64 + 1);
             }
             offset += read as u64;
