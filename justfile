@@ -19,6 +19,11 @@ doc:
 bench *args:
     cargo run --release --locked -p ledger-bench -- {{ args }}
 
+# Races the file log against bare files and published logs, which are built first; about an hour.
+bench-file *args:
+    cargo build --release --locked --manifest-path ledger-bench/peers/Cargo.toml --target-dir target/peers
+    cargo run --release --locked -p ledger-bench -- file-append file-durable file-read file-reopen file-damage file-flights file-scale --peers target/peers/release/ledger-bench-peers {{ args }}
+
 # Runs an example: `just example flights`.
 example name *args:
     cargo run --release --locked --example {{ name }} -- {{ args }}

@@ -84,7 +84,7 @@ impl Args {
 fn main() -> Result<()> {
     // A lap of the file log's race is run by a process of its own: this one.
     let arguments: Vec<_> = env::args().skip(1).collect();
-    if ledger_lap::run(&file::contestants(), &arguments)? {
+    if file::run_lap(&arguments)? {
         return Ok(());
     }
     let args = Args::parse();

@@ -9,7 +9,7 @@
 mod answer;
 mod engine;
 mod lap;
-mod memory;
+pub mod memory;
 mod program;
 mod read;
 mod records;

@@ -25,7 +25,10 @@ pub(crate) fn forget_peak() {
 }
 
 /// The most memory that this process ever held at a time, in KiB.
-pub(crate) fn peak_kib() -> Result<u64> {
+///
+/// # Errors
+/// If the system does not tell.
+pub fn peak_kib() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let peak = status
         .lines()

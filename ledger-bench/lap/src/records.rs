@@ -30,6 +30,12 @@ impl Number {
             .map(|bytes| Self(u64::from_le_bytes(*bytes)))
     }
 
+    /// The number without its pattern: what an index sees of random keys. No two numbers are the same then either.
+    #[must_use]
+    pub fn scrambled(self) -> u64 {
+        scramble(self.0)
+    }
+
     /// Who appended the record.
     #[must_use]
     pub fn thread(self) -> usize {

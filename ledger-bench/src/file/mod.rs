@@ -7,13 +7,18 @@
 mod append;
 mod bare;
 mod damage;
+mod flights;
 mod heat;
+mod ledger;
+mod process;
 mod racer;
 mod read;
 mod reopen;
+mod scale;
+mod store;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ledger_lap::Contestant;
 
@@ -34,6 +39,10 @@ pub(crate) enum Row {
     Reopen,
     /// One flipped byte.
     Damage,
+    /// A year of typed events.
+    Flights,
+    /// How our own log grows.
+    Scale,
 }
 
 /// Who takes part.
@@ -45,9 +54,22 @@ pub(crate) struct Field {
     pub(crate) only: Vec<String>,
 }
 
+/// Does what the command line says if it tells this process to run a lap, and tells whether it does.
+///
+/// # Errors
+/// Arguments that make no sense. What goes wrong in a lap is an answer.
+pub(crate) fn run_lap(arguments: &[String]) -> Result<bool> {
+    Ok(ledger_lap::run(&contestants(), arguments)? || scale::run_lap(arguments)?)
+}
+
 /// What this program can run laps of.
-pub(crate) fn contestants() -> Vec<Contestant> {
-    bare::contestants()
+fn contestants() -> Vec<Contestant> {
+    let ours = [
+        Contestant::new::<ledger::Plain>("ledger: Log"),
+        Contestant::new::<ledger::Keyed>("ledger: Log, two keys an entry"),
+        Contestant::new::<store::Waiting>("ledger: FileStore"),
+    ];
+    ours.into_iter().chain(bare::contestants()).collect()
 }
 
 impl Row {
@@ -55,7 +77,7 @@ impl Row {
     ///
     /// # Errors
     /// Those of the file system, and programs that cannot be run. An engine that fails is left out, and its row says why.
-    pub(crate) fn run(self, arena: &Arena) -> Result<Vec<String>> {
+    pub(crate) fn run(self, arena: &Arena, flights: Option<&Path>) -> Result<Vec<String>> {
         let racers = arena.field.racers()?;
         match self {
             Self::Append => append::survivors_of_the_process(arena, &racers),
@@ -63,6 +85,8 @@ impl Row {
             Self::Read => read::run(arena, &racers),
             Self::Reopen => reopen::run(arena, &racers),
             Self::Damage => Ok(vec![damage::run(arena, &racers)?]),
+            Self::Flights => Ok(vec![flights::run(arena, flights)?]),
+            Self::Scale => scale::run(arena),
         }
     }
 }

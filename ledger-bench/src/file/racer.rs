@@ -1,13 +1,13 @@
 //! Who races: an engine, and the program that runs its laps.
 
 use std::env;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use ledger_lap::{Findings, Outcome, Task};
 
 use crate::Result;
+use crate::file::process;
 
 /// What the names of bare baselines begin with.
 pub(crate) const BARE: &str = "bare: ";
@@ -73,18 +73,14 @@ impl Racer {
     /// # Errors
     /// If there is no such process to be had. Whatever goes wrong in the lap is an outcome.
     pub(crate) fn lap(&self, dir: &Path, task: &Task) -> Result<Outcome> {
-        let mut process = Command::new(&self.program)
-            .args(["lap", &self.name])
-            .arg(dir)
-            .arg(serde_json::to_string(task)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let outcome = answer(&mut process);
-        process.kill()?;
-        process.wait()?;
-        outcome
+        let task = serde_json::to_string(task)?;
+        let arguments = [
+            "lap".as_ref(),
+            self.name.as_ref(),
+            dir.as_os_str(),
+            task.as_ref(),
+        ];
+        process::ask(&self.program, arguments)
     }
 
     /// Lets another process check what is in `dir`.
@@ -111,15 +107,4 @@ impl Racer {
             other => return Err(format!("{}: {other:?} is no check", self.name).into()),
         })
     }
-}
-
-/// The first line that is an answer: some engines say something themselves.
-fn answer(process: &mut Child) -> Result<Outcome> {
-    let stdout = process.stdout.take().ok_or("no output to read")?;
-    for line in BufReader::new(stdout).lines() {
-        if let Ok(outcome) = serde_json::from_str(&line?) {
-            return Ok(outcome);
-        }
-    }
-    Ok(Outcome::Failed("ended without an answer".into()))
 }

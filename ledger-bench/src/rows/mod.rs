@@ -45,11 +45,15 @@ pub(crate) enum Row {
     FileReopen,
     /// What one flipped byte does, in files
     FileDamage,
+    /// A year of typed flights, in files
+    FileFlights,
+    /// How the file log grows: ten million entries, a million streams, a million keys
+    FileScale,
 }
 
 impl Row {
     /// All rows, in the order they must run in: the memory of the flights is the peak of the process so far.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Flights,
         Self::Append,
         Self::OneAtATime,
@@ -63,6 +67,8 @@ impl Row {
         Self::FileRead,
         Self::FileReopen,
         Self::FileDamage,
+        Self::FileFlights,
+        Self::FileScale,
     ];
 
     /// Tells whether the row cannot be run without a Postgres server.
@@ -84,6 +90,7 @@ impl Row {
                 | Self::FileRead
                 | Self::FileReopen
                 | Self::FileDamage
+                | Self::FileScale
         )
     }
 
@@ -94,11 +101,13 @@ impl Row {
     pub(crate) fn run(self, arena: &Arena, flights: Option<&Path>) -> Result<Vec<String>> {
         let reports = match self {
             Self::Flights => return Ok(vec![flights::run(arena, flights)?]),
-            Self::FileAppend => return file::Row::Append.run(arena),
-            Self::FileDurable => return file::Row::Durable.run(arena),
-            Self::FileRead => return file::Row::Read.run(arena),
-            Self::FileReopen => return file::Row::Reopen.run(arena),
-            Self::FileDamage => return file::Row::Damage.run(arena),
+            Self::FileAppend => return file::Row::Append.run(arena, flights),
+            Self::FileDurable => return file::Row::Durable.run(arena, flights),
+            Self::FileRead => return file::Row::Read.run(arena, flights),
+            Self::FileReopen => return file::Row::Reopen.run(arena, flights),
+            Self::FileFlights => return file::Row::Flights.run(arena, flights),
+            Self::FileScale => return file::Row::Scale.run(arena, flights),
+            Self::FileDamage => return file::Row::Damage.run(arena, flights),
             Self::Append => vec![
                 append::race(arena, Keys::Random)?,
                 append::race(arena, Keys::None)?,

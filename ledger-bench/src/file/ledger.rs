@@ -1,0 +1,139 @@
+//! Our own log as a contestant: plain, and with an order key and a dedup key on every entry.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ledger_core::{Durability, Outcome, ReadOptions, StreamName};
+use ledger_file::{FileOptions, Log, NewRecord};
+use ledger_lap::{Engine, Number, Promise, Result};
+
+/// How many order keys there are.
+const ORDER_KEYS: u64 = 1_000;
+
+/// How many entries are read at a time.
+pub(super) const PAGE: usize = 1_000;
+
+/// Entries with nothing but their payload.
+pub(crate) type Plain = Racing<false>;
+
+/// Entries with an order key, one of a thousand, and a dedup key without a pattern.
+pub(crate) type Keyed = Racing<true>;
+
+/// A log, and what a thread that appends to it uses again and again.
+pub(crate) struct Racing<const KEYED: bool> {
+    log: Arc<Log>,
+    stream: StreamName,
+    keys: Keys,
+    outcomes: Vec<Outcome<u64>>,
+}
+
+impl<const KEYED: bool> Racing<KEYED> {
+    fn of(log: Arc<Log>) -> Self {
+        Self {
+            log,
+            stream: "records".into(),
+            keys: Keys::default(),
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// Shows entries behind `after` until `count` are shown or there are no more.
+    fn show(&self, mut after: u64, count: usize, mut visit: impl FnMut(&[u8])) -> Result<()> {
+        let mut left = count;
+        while left > 0 {
+            let options = ReadOptions::new().after(after).limit(left.min(PAGE));
+            let page = self.log.read(&self.stream, &options)?;
+            let Some(last) = page.entries.last() else {
+                return Ok(());
+            };
+            after = last.id;
+            left -= page.entries.len();
+            for entry in &page.entries {
+                visit(&entry.value.bytes);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<const KEYED: bool> Engine for Racing<KEYED> {
+    const PROMISES: &'static [Promise] = &[Promise::Process, Promise::Disk];
+
+    fn open(dir: &Path, promise: Promise) -> Result<Self> {
+        Ok(Self::of(Arc::new(Log::open(dir, options(promise))?)))
+    }
+
+    fn fork(&self) -> Result<Self> {
+        Ok(Self::of(Arc::clone(&self.log)))
+    }
+
+    fn append(&mut self, record: &[u8]) -> Result<()> {
+        self.append_batch(&[record])
+    }
+
+    fn append_batch(&mut self, records: &[&[u8]]) -> Result<()> {
+        let records: Vec<_> = match KEYED {
+            false => records.iter().map(|it| NewRecord::octets(it)).collect(),
+            true => self.keys.with_keys(records)?,
+        };
+        let outcomes = &mut self.outcomes;
+        Ok(self
+            .log
+            .append_records(&self.stream, &records, None, outcomes)?)
+    }
+
+    fn scan(&mut self, visit: impl FnMut(&[u8])) -> Result<()> {
+        self.show(0, usize::MAX, visit)
+    }
+
+    fn read(&mut self, first: u64, count: usize, visit: impl FnMut(&[u8])) -> Result<()> {
+        self.show(first, count, visit)
+    }
+
+    fn close(self) -> Result<()> {
+        Ok(self.log.close()?)
+    }
+}
+
+/// The log's own options, with the durability that is raced.
+pub(super) fn options(promise: Promise) -> FileOptions {
+    FileOptions::default().with_durability(match promise {
+        Promise::Process => Durability::Process,
+        Promise::Disk => Durability::Sync,
+    })
+}
+
+/// The keys of a batch, one behind the other.
+#[derive(Default)]
+struct Keys(String);
+
+impl Keys {
+    const DEDUP: usize = 16;
+    const ORDER: usize = 4;
+    const BOTH: usize = Self::DEDUP + Self::ORDER;
+
+    /// Cheaper than a formatter, whose time would be taken for the log's.
+    fn push_hex(&mut self, number: u64, digits: usize) {
+        let digit = |place| b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
+        self.0
+            .extend((0..digits).rev().map(|place| char::from(digit(place))));
+    }
+
+    fn with_keys<'a>(&'a mut self, records: &[&'a [u8]]) -> Result<Vec<NewRecord<'a>>> {
+        self.0.clear();
+        for record in records {
+            let number = Number::of(record).ok_or("a record without a number")?;
+            let order_key = number.sequence() % ORDER_KEYS;
+            self.push_hex(number.scrambled(), Self::DEDUP);
+            self.push_hex(order_key, Self::ORDER);
+        }
+        let keyed = |(place, record): (usize, &&'a [u8])| {
+            let (dedup_key, order_key) =
+                self.0[place * Self::BOTH..][..Self::BOTH].split_at(Self::DEDUP);
+            NewRecord::octets(record)
+                .dedup_key(dedup_key)
+                .order_key(order_key)
+        };
+        Ok(records.iter().enumerate().map(keyed).collect())
+    }
+}

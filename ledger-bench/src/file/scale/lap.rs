@@ -1,0 +1,163 @@
+//! The measurements, each in its own process.
+
+use std::hint::black_box;
+use std::io::{Read, Write, stdin, stdout};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ledger_core::{Batch, Filter, ReadOptions};
+use ledger_file::Log;
+use ledger_lap::{Measured, Number, Outcome, Result, memory};
+
+use super::site;
+use super::task::{Entries, RARE_KEYS, TEN, Task, rare_key};
+
+const BATCH: u64 = 1_000;
+
+/// How many single appends or reads are measured.
+const SINGLES: u64 = 20_000;
+
+/// How many keys are looked up.
+const LOOK_UPS: u64 = 20;
+
+/// Does what the command line says, if it is about this, and waits to be killed.
+///
+/// # Errors
+/// Arguments that make no sense. What goes wrong in the task is an answer.
+pub(crate) fn run(arguments: &[String]) -> Result<bool> {
+    let [word, dir, task] = arguments else {
+        return Ok(false);
+    };
+    if word != "scale" {
+        return Ok(false);
+    }
+    let task = serde_json::from_str(task)?;
+    let outcome = match measure(Path::new(dir), task) {
+        Ok(measured) => Outcome::Measured(measured),
+        Err(error) => Outcome::Failed(error.to_string()),
+    };
+    writeln!(stdout(), "{}", serde_json::to_string(&outcome)?)?;
+    stdin().read_to_end(&mut Vec::new())?;
+    Ok(true)
+}
+
+fn measure(dir: &Path, task: Task) -> Result<Measured> {
+    let start = Instant::now();
+    let log = site::open(dir)?;
+    let opened = start.elapsed();
+    let (records, time) = match task {
+        Task::Fill(entries) => fill(&log, entries)?,
+        Task::Open => (1, opened),
+        Task::AppendOne(entries) => append_one(&log, entries)?,
+        Task::ReadTen(entries) => read_ten(&log, entries)?,
+        Task::OneKey { entries, cold } => one_key(&log, dir, entries, cold)?,
+    };
+    let memory_peak_kib = memory::peak_kib()?;
+    match task {
+        // To be killed with everything still open.
+        Task::Fill(_) => std::mem::forget(log),
+        _ => log.close()?,
+    }
+    Ok(Measured {
+        records: vec![records],
+        time,
+        memory_peak_kib,
+    })
+}
+
+fn fill(log: &Log, entries: Entries) -> Result<(u64, Duration)> {
+    let mut time = Duration::ZERO;
+    for first in (0..entries.count).step_by(BATCH as usize) {
+        let count = BATCH.min(entries.count - first);
+        let batches = site::batches(entries, first, count);
+        let start = Instant::now();
+        let receipts = log.append_many(batches)?;
+        time += start.elapsed();
+        let appended: usize = receipts.iter().map(|receipt| receipt.outcomes.len()).sum();
+        if appended as u64 != count || receipts.iter().any(|it| it.appended() != it.outcomes.len())
+        {
+            return Err("an entry was taken for one that is there".into());
+        }
+    }
+    Ok((entries.count, time))
+}
+
+fn append_one(log: &Log, entries: Entries) -> Result<(u64, Duration)> {
+    let mut time = Duration::ZERO;
+    for number in 0..SINGLES {
+        let stream = site::stream(entries.stream_of(scattered(number)));
+        // Behind everything that is there, and other than in the laps before: nothing is appended twice.
+        let fresh = entries.count + fresh_base() + number;
+        let entry = site::entry(entries, fresh);
+        let batch = Batch::new(stream, vec![entry]);
+        let start = Instant::now();
+        let receipt = log.append(batch)?;
+        time += start.elapsed();
+        if receipt.appended() != 1 {
+            return Err("an entry was taken for one that is there".into());
+        }
+    }
+    Ok((SINGLES, time))
+}
+
+/// A number that no other process has, above those of the entries that the log was filled with.
+fn fresh_base() -> u64 {
+    u64::from(std::process::id()) * SINGLES
+}
+
+fn read_ten(log: &Log, entries: Entries) -> Result<(u64, Duration)> {
+    let mut time = Duration::ZERO;
+    for number in 0..SINGLES {
+        let place = scattered(number);
+        let stream = site::stream(entries.stream_of(place));
+        let after = match entries.streams() {
+            1 => place % (entries.count - TEN),
+            _ => 0,
+        };
+        let options = ReadOptions::new().after(after).limit(TEN as usize);
+        let start = Instant::now();
+        let page = black_box(log.read(&stream, &options)?);
+        time += start.elapsed();
+        if page.entries.len() as u64 != TEN || page.entries[0].id != after + 1 {
+            return Err(format!("{stream:?} was not read behind {after}").into());
+        }
+    }
+    Ok((SINGLES, time))
+}
+
+fn one_key(log: &Log, dir: &Path, entries: Entries, cold: bool) -> Result<(u64, Duration)> {
+    let mut time = Duration::ZERO;
+    if !cold {
+        look_up(log, entries, 0)?;
+    }
+    for number in 0..LOOK_UPS {
+        // Warm is the same key again and again; cold a key that nobody has asked for.
+        let key = match cold {
+            true => number % RARE_KEYS,
+            false => 0,
+        };
+        if cold {
+            site::chill(dir)?;
+        }
+        time += look_up(log, entries, key)?;
+    }
+    Ok((LOOK_UPS, time))
+}
+
+fn look_up(log: &Log, entries: Entries, key: u64) -> Result<Duration> {
+    let options = ReadOptions::new()
+        .filter(Filter::new().order_key(rare_key(key)))
+        .limit(entries.rare_entries().max(1) as usize);
+    let start = Instant::now();
+    let page = black_box(log.read(&site::stream(0), &options)?);
+    let time = start.elapsed();
+    match page.entries.len() as u64 >= entries.rare_entries() {
+        true => Ok(time),
+        false => Err(format!("{} entries of a key were found", page.entries.len()).into()),
+    }
+}
+
+/// A number without a pattern.
+fn scattered(number: u64) -> u64 {
+    Number::new(1, number).scrambled()
+}

@@ -1,0 +1,64 @@
+//! What a measurement works on: an opened log, and the entries that are made for it.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use ledger_core::{Batch, NewEntry, Payload, StreamName};
+use ledger_file::Log;
+use ledger_lap::{Promise, Result};
+use rustix::fs::{Advice, fadvise};
+
+use super::task::Entries;
+use crate::file::ledger::options;
+
+const PAYLOAD_BYTES: usize = 100;
+
+/// Opens the log: what is acknowledged survives the process.
+pub(super) fn open(dir: &Path) -> Result<Log> {
+    Ok(Log::open(dir, options(Promise::Process))?)
+}
+
+/// The name of a stream.
+pub(super) fn stream(number: u64) -> StreamName {
+    format!("s-{number}").into()
+}
+
+/// The entry numbered `number`: its payload tells the number, its dedup key has no pattern.
+pub(super) fn entry(entries: Entries, number: u64) -> NewEntry {
+    let mut payload = ledger_lap::record(0, number % 1_024, PAYLOAD_BYTES);
+    payload[..8].copy_from_slice(&number.to_le_bytes());
+    let mut entry = NewEntry::new(Payload::octets(payload)).dedup_key(dedup_key(number));
+    entry.order_key = entries.order_key_of(number);
+    entry
+}
+
+fn dedup_key(number: u64) -> String {
+    format!("{:016x}", ledger_lap::Number::new(0, number).scrambled())
+}
+
+/// A batch to each stream that the entries from `first` on belong to.
+pub(super) fn batches(entries: Entries, first: u64, count: u64) -> Vec<Batch<u64>> {
+    let numbers = first..first + count;
+    match entries.streams() {
+        1 => {
+            let entries = numbers.map(|number| entry(entries, number)).collect();
+            vec![Batch::new(stream(0), entries)]
+        }
+        _ => numbers
+            .map(|number| {
+                let name = stream(entries.stream_of(number));
+                Batch::new(name, vec![entry(entries, number)])
+            })
+            .collect(),
+    }
+}
+
+/// Makes the system forget what it has cached of the files in `dir`.
+pub(super) fn chill(dir: &Path) -> Result<()> {
+    for found in fs::read_dir(dir)? {
+        let file = File::open(found?.path())?;
+        file.sync_all()?;
+        fadvise(&file, 0, None, Advice::DontNeed)?;
+    }
+    Ok(())
+}

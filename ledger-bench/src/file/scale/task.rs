@@ -1,0 +1,113 @@
+//! What a process of the scale rows can be told to do: plain data, handed to it as an argument.
+
+use serde::{Deserialize, Serialize};
+
+/// One measurement.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) enum Task {
+    /// Fills an empty log in batches of 1,000; ends by a kill.
+    Fill(Entries),
+    /// Opens a log and closes it.
+    Open,
+    /// Appends one entry at a time to streams of a filled log, here and there.
+    AppendOne(Entries),
+    /// Reads ten entries at a time from streams of a filled log, here and there.
+    ReadTen(Entries),
+    /// Reads the 100 entries of one key, again and again with another key; cold: nothing of the log is in memory.
+    OneKey {
+        /// What is in the log.
+        entries: Entries,
+        /// Whether the system's cache is emptied before each of them.
+        cold: bool,
+    },
+}
+
+/// What is in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entries {
+    pub(super) shape: Shape,
+    pub(super) count: u64,
+}
+
+/// How entries are spread. All of them have a dedup key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Shape {
+    /// One stream.
+    One,
+    /// One stream, ten entries an order key; and for a hundred keys more, the entries of which are everywhere.
+    Keys,
+    /// Ten entries a stream.
+    Streams,
+}
+
+impl Shape {
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::One => "one stream",
+            Self::Keys => "one stream, 10 an order key",
+            Self::Streams => "10 a stream",
+        }
+    }
+}
+
+/// How many entries a stream or an order key has.
+pub(super) const TEN: u64 = 10;
+
+/// Every so many entries one has a key of the hundred.
+const RARE_EVERY: u64 = 1_000;
+
+/// How many such keys there are: with ten million entries each has 100.
+pub(super) const RARE_KEYS: u64 = 100;
+
+impl Entries {
+    /// How many streams there are.
+    pub(super) fn streams(self) -> u64 {
+        match self.shape {
+            Shape::One | Shape::Keys => 1,
+            Shape::Streams => self.count / TEN,
+        }
+    }
+
+    /// The stream of the entry numbered `number`: streams take turns.
+    pub(super) fn stream_of(self, number: u64) -> u64 {
+        number % self.streams()
+    }
+
+    /// The order key of the entry numbered `number`.
+    pub(super) fn order_key_of(self, number: u64) -> Option<String> {
+        let keyed = self.shape == Shape::Keys;
+        keyed.then(|| match number % RARE_EVERY {
+            7 => rare_key(number / RARE_EVERY % RARE_KEYS),
+            _ => format!("o-{}", number % (self.count / TEN)),
+        })
+    }
+
+    /// How many entries have the same key of the hundred.
+    pub(super) fn rare_entries(self) -> u64 {
+        self.count / RARE_EVERY / RARE_KEYS
+    }
+}
+
+/// The name of one of the hundred keys.
+pub(super) fn rare_key(number: u64) -> String {
+    format!("rare-{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rare_key_has_a_hundred_of_ten_million() {
+        let entries = Entries {
+            shape: Shape::Keys,
+            count: 10_000_000,
+        };
+        let key = rare_key(42);
+        let found = (0..entries.count)
+            .step_by(1_000)
+            .filter(|thousand| entries.order_key_of(thousand + 7).as_ref() == Some(&key));
+        assert_eq!(found.count() as u64, entries.rare_entries());
+        assert_eq!(entries.rare_entries(), 100);
+    }
+}

@@ -1,0 +1,103 @@
+//! Our own log through the asynchronous store: owned batches and pages, and a thread that waits for each future.
+
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use ledger_core::{Batch, NewEntry, Payload, ReadOptions, Store, StreamName};
+use ledger_file::FileStore;
+use ledger_lap::{Engine, Promise, Result};
+
+use super::ledger::{PAGE, options};
+
+/// A store, and the name of the one stream.
+pub(crate) struct Waiting {
+    store: FileStore,
+    stream: StreamName,
+}
+
+impl Waiting {
+    /// Shows entries behind `after` until `count` are shown or there are no more.
+    fn show(&self, mut after: u64, count: usize, mut visit: impl FnMut(&[u8])) -> Result<()> {
+        let mut left = count;
+        while left > 0 {
+            let options = ReadOptions::new().after(after).limit(left.min(PAGE));
+            let page = block_on(self.store.read(&self.stream, &options))?;
+            let Some(last) = page.entries.last() else {
+                return Ok(());
+            };
+            after = last.id;
+            left -= page.entries.len();
+            for entry in &page.entries {
+                visit(&entry.value.bytes);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Engine for Waiting {
+    const PROMISES: &'static [Promise] = &[Promise::Process, Promise::Disk];
+
+    fn open(dir: &Path, promise: Promise) -> Result<Self> {
+        let store = block_on(FileStore::open_with(dir, options(promise)))?;
+        let stream = "records".into();
+        Ok(Self { store, stream })
+    }
+
+    fn fork(&self) -> Result<Self> {
+        Ok(Self {
+            store: self.store.clone(),
+            stream: self.stream.clone(),
+        })
+    }
+
+    fn append(&mut self, record: &[u8]) -> Result<()> {
+        self.append_batch(&[record])
+    }
+
+    fn append_batch(&mut self, records: &[&[u8]]) -> Result<()> {
+        let entry = |record: &&[u8]| NewEntry::new(Payload::octets(record.to_vec()));
+        let entries = records.iter().map(entry).collect();
+        block_on(self.store.append(Batch::new(self.stream.clone(), entries)))?;
+        Ok(())
+    }
+
+    fn scan(&mut self, visit: impl FnMut(&[u8])) -> Result<()> {
+        self.show(0, usize::MAX, visit)
+    }
+
+    fn read(&mut self, first: u64, count: usize, visit: impl FnMut(&[u8])) -> Result<()> {
+        self.show(first, count, visit)
+    }
+
+    fn close(self) -> Result<()> {
+        Ok(block_on(self.store.close())?)
+    }
+}
+
+/// Runs a future to its end on this thread: no runtime, whose time would be taken for the store's.
+fn block_on<F: Future>(future: F) -> F::Output {
+    thread_local! {
+        static WAKER: Waker = Arc::new(Unpark(thread::current())).into();
+    }
+    let mut future = pin!(future);
+    WAKER.with(|waker| {
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(waker)) {
+                Poll::Ready(output) => return output,
+                Poll::Pending => thread::park(),
+            }
+        }
+    })
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
