@@ -182,12 +182,6 @@ impl ActiveIndex {
         self.changes.insert(change.row(stream, offset));
     }
 
-    /// Brings what keys need near the processor: all at the same time, before a batch, rather than one after the other.
-    pub(crate) fn prefetch(&self, dedup: &[KeyHash], order: &[KeyHash]) {
-        self.dedup_keys.prefetch(dedup.iter().map(|hash| hash.0));
-        self.order_keys.prefetch(order.iter().map(|hash| hash.0));
-    }
-
     fn see(&mut self, stream: StreamNumber) {
         self.highest_stream = self.highest_stream.max(stream);
     }
@@ -295,24 +289,16 @@ impl ActiveIndex {
         }
     }
 
-    /// The ordinals of a dedup key before `bound`, newest first.
-    pub(super) fn dedup_key(&self, KeyHash(tag): KeyHash, bound: u32) -> Candidates {
-        let mut ordinals = self.dedup_keys.get(tag).peekable();
-        if ordinals.peek().is_none() {
-            return Candidates::new();
-        }
-        let end = self.ordinal_at(bound);
-        ordinals.filter(|ordinal| *ordinal < end).collect()
-    }
-
     /// The ordinals of dedup keys before `bound`, each with the index of its hash.
     pub(super) fn dedup_keys(&self, hashes: &[KeyHash], bound: u32) -> Vec<(usize, u32)> {
-        self.dedup_keys.prefetch(hashes.iter().map(|hash| hash.0));
-        let of_each = hashes.iter().enumerate().flat_map(|(index, hash)| {
+        if hashes.len() > 1 {
+            self.dedup_keys.prefetch(hashes.iter().map(|hash| hash.0));
+        }
+        let mut found = Vec::new();
+        for (index, hash) in hashes.iter().enumerate() {
             let ordinals = self.dedup_keys.get(hash.0);
-            ordinals.map(move |ordinal| (index, ordinal))
-        });
-        let mut found: Vec<_> = of_each.collect();
+            found.extend(ordinals.map(|ordinal| (index, ordinal)));
+        }
         if !found.is_empty() {
             let end = self.ordinal_at(bound);
             found.retain(|(_, ordinal)| *ordinal < end);

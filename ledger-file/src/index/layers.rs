@@ -194,30 +194,8 @@ fn count(stretches: &[Stretch]) -> usize {
 
 // By keys that the log has to confirm.
 impl Look<'_> {
-    /// Finds the newest entry of `stream` with a dedup key of that hash which `is_it` confirms.
-    ///
-    /// # Errors
-    /// Those of the files and of `is_it`.
-    pub(crate) fn dedup_key<E: From<IndexError>>(
-        &self,
-        stream: StreamNumber,
-        hash: KeyHash,
-        mut is_it: impl FnMut(Spot) -> Result<bool, E>,
-    ) -> Result<Option<Spot>, E> {
-        for layer in self.newest_first() {
-            for ordinal in layer.dedup_key(hash)? {
-                if let Some(spot) = layer.spot(stream, ordinal)?
-                    && is_it(spot)?
-                {
-                    return Ok(Some(spot));
-                }
-            }
-        }
-        Ok(None)
-    }
-
     /// Finds all entries of `stream` with a dedup key of one of `hashes`, each with the index of its hash: the newest
-    /// first. Quicker than one hash after the other.
+    /// first. The log has to confirm them.
     ///
     /// # Errors
     /// Those of the files.

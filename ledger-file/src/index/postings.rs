@@ -60,18 +60,12 @@ impl Postings {
         self.table.len()
     }
 
-    pub(super) fn prefetch(&self, tags: impl Iterator<Item = u32>) {
-        self.table.prefetch(tags);
-    }
-
     /// Adds `number`, greater than all before, to the list under `tag` of which `is_it` takes a number, or to a new one.
     pub(super) fn push(&mut self, tag: u32, number: u32, is_it: impl Fn(u32) -> bool) {
         let (lists, arena) = (&mut self.lists, &mut self.arena);
-        let found = self
-            .table
-            .find_mut(tag, |place| is_it(first(lists, arena, place)));
-        match found {
-            None => self.table.insert(tag, number),
+        let is_it = |place| is_it(first(lists, arena, place));
+        match self.table.find_or_insert(tag, number, is_it) {
+            None => {}
             Some(place) if place.get() & LIST != 0 => {
                 lists[(place.get() ^ LIST) as usize].push(number, arena);
             }

@@ -22,8 +22,13 @@ const EMPTY: u64 = u64::MAX;
 const HOMES_MIN: u32 = 256;
 
 impl Default for Table {
+    /// A table that has allocated nothing yet.
     fn default() -> Self {
-        Self::with_homes(HOMES_MIN)
+        Self {
+            slots: Vec::new(),
+            homes: 0,
+            len: 0,
+        }
     }
 }
 
@@ -60,29 +65,38 @@ impl Table {
             .map(|slot| *slot as u32)
     }
 
-    /// The first value under `tag` that `is_it` takes, to be replaced by one that is not out of order.
-    pub(super) fn find_mut(
+    /// The first value under `tag` that `is_it` takes; if there is none, `value` is added.
+    pub(super) fn find_or_insert(
         &mut self,
         tag: u32,
+        value: u32,
         is_it: impl Fn(u32) -> bool,
     ) -> Option<ValueMut<'_>> {
-        let start = self.lower_bound(pair(tag, 0));
-        let slots = self.slots[start..].iter_mut();
-        slots
-            .take_while(|slot| tag_of(**slot) == tag && **slot != EMPTY)
-            .find(|slot| is_it(**slot as u32))
-            .map(ValueMut)
+        self.make_room();
+        let mut slot = self.lower_bound(pair(tag, 0));
+        while tag_of(self.slots[slot]) == tag && self.slots[slot] != EMPTY {
+            if is_it(self.slots[slot] as u32) {
+                return Some(ValueMut(&mut self.slots[slot]));
+            }
+            slot += 1;
+        }
+        self.insert_at(slot, pair(tag, value));
+        None
     }
 
     /// Adds a pair.
     pub(super) fn insert(&mut self, tag: u32, value: u32) {
-        if self.is_crowded() {
-            self.grow();
-        }
-        self.insert_pair(pair(tag, value));
-        self.len += 1;
-        if self.slots.last() != Some(&EMPTY) {
-            self.grow();
+        self.make_room();
+        self.insert_at(self.lower_bound(pair(tag, value)), pair(tag, value));
+    }
+
+    /// Takes out the pairs that stand together at the home of `tag` or behind it: with all tags there are, all pairs.
+    pub(super) fn clear_around(&mut self, tag: u32) {
+        let home = self.home(tag);
+        let taken = self.slots[home..].iter_mut();
+        for slot in taken.take_while(|slot| **slot != EMPTY) {
+            *slot = EMPTY;
+            self.len -= 1;
         }
     }
 
@@ -94,8 +108,8 @@ impl Table {
 
     /// Loads the homes of `tags` into the processor's cache, many at a time instead of one after the other.
     pub(super) fn prefetch(&self, tags: impl Iterator<Item = u32>) {
-        let touched = tags.fold(0, |touched, tag| touched ^ self.slots[self.home(tag)]);
-        black_box(touched);
+        let homes = tags.filter_map(|tag| self.slots.get(self.home(tag)));
+        black_box(homes.fold(0, |touched, slot| touched ^ slot));
     }
 
     fn home(&self, tag: u32) -> usize {
@@ -105,18 +119,27 @@ impl Table {
     /// Where `pair` is, or would be.
     fn lower_bound(&self, pair: u64) -> usize {
         let home = self.home(tag_of(pair));
-        let behind = self.slots[home..].iter().position(|slot| *slot >= pair);
-        home + behind.expect("the last slot is empty")
+        let behind = self.slots[home..].iter().take_while(|slot| **slot < pair);
+        home + behind.count()
     }
 
-    fn insert_pair(&mut self, pair: u64) {
-        let start = self.lower_bound(pair);
+    fn insert_at(&mut self, slot: usize, pair: u64) {
         let mut carried = pair;
-        for slot in &mut self.slots[start..] {
+        for slot in &mut self.slots[slot..] {
             std::mem::swap(slot, &mut carried);
             if carried == EMPTY {
                 break;
             }
+        }
+        self.len += 1;
+        if self.slots.last() != Some(&EMPTY) {
+            self.grow();
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.is_crowded() {
+            self.grow();
         }
     }
 
@@ -126,7 +149,7 @@ impl Table {
     }
 
     fn grow(&mut self) {
-        let mut grown = Self::with_homes(self.homes / 2 * 3);
+        let mut grown = Self::with_homes((self.homes / 2 * 3).max(HOMES_MIN));
         let mut free = 0;
         for slot in self.slots.iter().filter(|slot| **slot != EMPTY) {
             free = grown.home(tag_of(*slot)).max(free);

@@ -232,11 +232,6 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) const BYTES: usize = 12;
 
-    pub(super) fn encode(self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.fence.to_le_bytes());
-        bytes.extend_from_slice(&self.checksum.to_le_bytes());
-    }
-
     /// Reads a whole directory.
     pub(super) fn decode_all(bytes: &[u8]) -> Vec<Self> {
         let (guards, _) = bytes.as_chunks::<{ Self::BYTES }>();
@@ -261,10 +256,6 @@ impl Fields<'_> {
         let (array, rest) = self.0.split_first_chunk().ok_or("a field is cut off")?;
         self.0 = rest;
         Ok(*array)
-    }
-
-    pub(super) fn u16(&mut self) -> Result<u16, &'static str> {
-        Ok(u16::from_le_bytes(self.array()?))
     }
 
     pub(super) fn u32(&mut self) -> Result<u32, &'static str> {

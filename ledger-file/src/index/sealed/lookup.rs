@@ -145,14 +145,6 @@ impl SealedIndex {
         Ok(first_id)
     }
 
-    pub(in crate::index) fn dedup_key(
-        &self,
-        hash: KeyHash,
-        patience: Patience,
-    ) -> Result<Candidates> {
-        self.places(Section::DedupKeys, hash, patience)
-    }
-
     pub(in crate::index) fn dedup_keys(
         &self,
         hashes: &[KeyHash],

@@ -249,10 +249,10 @@ fn the_filter_comes_into_memory_when_there_were_many_questions() {
             .is_some()
     };
     for tag in 0..UNFILTERED_MAX {
-        sealed.dedup_key(KeyHash(tag), Patience::Wait).unwrap();
+        sealed.may_have(tag, Patience::Wait).unwrap();
     }
     assert!(!has_filter());
-    sealed.dedup_key(KeyHash(0), Patience::Wait).unwrap();
+    sealed.may_have(0, Patience::Wait).unwrap();
     assert!(has_filter());
 }
 
@@ -285,7 +285,7 @@ fn what_cannot_be_had_now_is_an_error_of_the_file() {
         }
     }
     let sealed = SealedIndex::open(Arc::new(Cold), sample().origin, TO);
-    match sealed.dedup_key(KeyHash(1), Patience::Now) {
+    match sealed.may_have(1, Patience::Now) {
         Err(IndexError::Io(error)) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
         other => panic!("{other:?}"),
     }

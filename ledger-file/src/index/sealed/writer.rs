@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::super::active::{ActiveIndex, Run};
 use super::super::filter::Filter;
-use super::super::hash::{changes_tag, mix, stream_tag};
+use super::super::hash::{changes_tag, mix};
 use super::super::latest::Latest;
 use super::super::names::Names;
 use super::super::postings::Posting;
