@@ -1,5 +1,7 @@
 //! A reader in another language, written from docs/FORMAT.md alone, reads the same out of a log's files as the log does.
 
+#![expect(clippy::unwrap_used, reason = "what helps tests is a test")]
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;

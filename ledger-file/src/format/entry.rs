@@ -175,7 +175,7 @@ impl<'a> EntryRef<'a> {
     /// # Errors
     /// Something about it is malformed.
     pub(crate) fn to_entry(
-        &self,
+        self,
         stream: &StreamName,
         id: u64,
         recorded_at: Timestamp,

@@ -28,16 +28,14 @@ mod segment;
 mod stage;
 mod varint;
 
-pub(crate) use append::{Append, AppendHead, Entries};
+pub(crate) use append::{Append, AppendHead};
 pub(crate) use entry::{EntryRef, Fields};
 #[cfg(any(test, fuzzing))]
 pub(crate) use exhaust::{exhaust, framed};
-pub(crate) use frame::{FRAME_HEADER_BYTES, Found, Frame, read_frame};
-pub(crate) use frame_writer::{
-    APPEND_OVERHEAD_BYTES_MAX, AppendWriter, FRAME_OVERHEAD_BYTES_MAX, FrameWriter,
-};
-pub(crate) use header::{FORMAT, HeaderError, LogId};
-pub(crate) use input::{Input, Malformed};
+pub(crate) use frame::{Found, Frame, read_frame};
+pub(crate) use frame_writer::{APPEND_OVERHEAD_BYTES_MAX, FRAME_OVERHEAD_BYTES_MAX, FrameWriter};
+pub(crate) use header::{HeaderError, LogId};
+pub(crate) use input::Malformed;
 pub(crate) use lists::{Ids, Pairs, Tags};
 pub(crate) use manifest::{Layer, Manifest, SegmentMeta};
 pub(crate) use name::FileName;

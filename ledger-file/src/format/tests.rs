@@ -6,6 +6,7 @@ use ledger_core::{NewEntry, TextMap, Timestamp};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
+use super::frame::FRAME_HEADER_BYTES;
 use super::new_record::tests::entries;
 use super::segment::tests::segments;
 use super::*;
@@ -594,7 +595,9 @@ fn a_batch_costs_little_beside_its_payloads() {
     let mut buf = Vec::new();
     let mut frame = FrameWriter::begin(&mut buf, &segment, 64, at(2_000), Some(segment.at(64)));
     let mut append = frame.append_many(&head());
-    (0..1_000).for_each(|_| drop(append.push(&NewRecord::octets(&[7; 100]))));
+    for _ in 0..1_000 {
+        append.push(&NewRecord::octets(&[7; 100]));
+    }
     append.finish();
     frame.finish();
     assert_eq!(buf.len(), 1_000 * 102 + 24);

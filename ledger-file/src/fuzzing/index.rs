@@ -67,7 +67,6 @@ fn ask_stream(look: &Look<'_>, stream: StreamNumber) {
     ] {
         let _either = look.newest_change(stream, change);
     }
-    let _either = look.dedup_key(stream, key(), |_| Ok::<_, IndexError>(false));
     let _either = look.dedup_keys(stream, &[key()], &mut Vec::new());
     let _either = look.name(key(), |_| Ok::<_, IndexError>(None::<()>));
     let _either = look.checkpoint(key(), |_| Ok::<_, IndexError>(None::<()>));
