@@ -38,6 +38,7 @@ mod options;
 #[cfg(test)]
 mod plans;
 mod read;
+mod relay;
 mod retention;
 mod row;
 mod schema;
