@@ -353,7 +353,7 @@ fn prepared(connect: PgConnectOptions, options: &PostgresOptions) -> PgConnectOp
         ),
         ("enable_seqscan", "off".into()),
         ("enable_bitmapscan", "off".into()),
-        ("plan_cache_mode", "force_custom_plan".into()),
+        ("plan_cache_mode", "force_generic_plan".into()),
         ("jit", "off".into()),
     ])
 }

@@ -171,7 +171,7 @@ impl Groups {
         let arguments = || call.arguments(self.now());
         let row = self
             .database
-            .change_here(self.sql.append.clone(), arguments)
+            .change_here(call.statement(&self.sql), arguments)
             .await?;
         let answers = call.answers(&row, &self.database.place);
         Ok(answers.unwrap_or_else(|error| {

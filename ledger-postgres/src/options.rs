@@ -225,7 +225,23 @@ impl PostgresOptions {
     /// [`Error::InvalidInput`] if the schema or the prefix is not a plain name.
     pub fn migration_sql(&self) -> Result<String> {
         self.validate()?;
-        Ok(format!("BEGIN;\n{}COMMIT;\n", schema::steps(self, 0)))
+        Ok(self.transaction_from(0))
+    }
+
+    /// The SQL that brings a store of an older format, `found`, to today's, for those who run migrations themselves.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] as for [`migration_sql`](Self::migration_sql), and if there is no older format of this number.
+    pub fn upgrade_sql(&self, found: u32) -> Result<String> {
+        self.validate()?;
+        if !(1..schema::FORMAT).contains(&found) {
+            return invalid(format!("there is no format {found} to upgrade from"));
+        }
+        Ok(self.transaction_from(found))
+    }
+
+    fn transaction_from(&self, found: u32) -> String {
+        format!("BEGIN;\n{}COMMIT;\n", schema::steps(self, found))
     }
 
     pub(crate) fn names(&self) -> Names {
@@ -327,5 +343,15 @@ mod tests {
             .unwrap();
         assert!(sql.starts_with("BEGIN;") && sql.ends_with("COMMIT;\n"));
         assert!(sql.contains(r#"CREATE TABLE "public"."mine_entries""#));
+    }
+
+    #[test]
+    fn only_older_formats_are_upgraded_from() {
+        let options = PostgresOptions::default();
+        assert!(options.upgrade_sql(0).is_err());
+        assert!(options.upgrade_sql(schema::FORMAT).is_err());
+        let sql = options.upgrade_sql(1).unwrap();
+        assert!(sql.starts_with("BEGIN;") && sql.ends_with("COMMIT;\n"));
+        assert!(!sql.contains("CREATE TABLE"));
     }
 }

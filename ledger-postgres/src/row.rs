@@ -40,6 +40,58 @@ const IS_VISIBLE: usize = 16;
 /// How the store's JSON text shows that a string in it is escaped.
 const ESCAPE_IN_JSON: &str = "\\u0001";
 
+/// An entry on its way in.
+pub(crate) struct Incoming<'a> {
+    expires_at: Option<i64>,
+    schema_version: i64,
+    kind: Option<Cow<'a, str>>,
+    order_key: Option<Cow<'a, str>>,
+    dedup_key: Option<Cow<'a, str>>,
+    content_type: Option<Cow<'a, str>>,
+    payload: Option<&'a str>,
+    payload_bytes: Option<&'a [u8]>,
+    metadata: Option<String>,
+    tags: Option<String>,
+}
+
+impl<'a> Incoming<'a> {
+    pub(crate) fn new(entry: &'a NewEntry) -> Self {
+        let Payload {
+            bytes,
+            content_type,
+            ..
+        } = &entry.value;
+        let is_json = *content_type == ContentType::JSON;
+        let payload = is_json.then(|| json::queryable(bytes)).flatten();
+        Self {
+            expires_at: entry.expires_at.map(Timestamp::as_micros),
+            schema_version: entry.schema_version.into(),
+            kind: entry.kind.as_deref().map(escaped),
+            order_key: entry.order_key.as_deref().map(escaped),
+            dedup_key: entry.dedup_key.as_deref().map(escaped),
+            content_type: (!is_json).then(|| escaped(content_type.as_str())),
+            payload,
+            payload_bytes: payload.is_none().then_some(bytes),
+            metadata: stored_map(&entry.metadata),
+            tags: stored_tags(entry.tags.iter()),
+        }
+    }
+
+    /// Adds the columns in the order in which `append_one` takes them.
+    pub(crate) fn add_to(self, arguments: &mut PgArguments) -> Result<(), BoxDynError> {
+        arguments.add(self.expires_at)?;
+        arguments.add(self.schema_version)?;
+        arguments.add(self.kind)?;
+        arguments.add(self.order_key)?;
+        arguments.add(self.dedup_key)?;
+        arguments.add(self.content_type)?;
+        arguments.add(self.payload)?;
+        arguments.add(self.payload_bytes)?;
+        arguments.add(self.metadata)?;
+        arguments.add(self.tags)
+    }
+}
+
 /// Entries on their way in: an array for each column.
 #[derive(Default)]
 pub(crate) struct Columns<'a> {
@@ -56,26 +108,17 @@ pub(crate) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    pub(crate) fn push(&mut self, entry: &'a NewEntry) {
-        let Payload {
-            bytes,
-            content_type,
-            ..
-        } = &entry.value;
-        let is_json = *content_type == ContentType::JSON;
-        let payload = is_json.then(|| json::queryable(bytes)).flatten();
-        self.expires_at
-            .push(entry.expires_at.map(Timestamp::as_micros));
-        self.schema_version.push(entry.schema_version.into());
-        self.kind.push(entry.kind.as_deref().map(escaped));
-        self.order_key.push(entry.order_key.as_deref().map(escaped));
-        self.dedup_key.push(entry.dedup_key.as_deref().map(escaped));
-        self.content_type
-            .push((!is_json).then(|| escaped(content_type.as_str())));
-        self.payload.push(payload);
-        self.payload_bytes.push(payload.is_none().then_some(bytes));
-        self.metadata.push(stored_map(&entry.metadata));
-        self.tags.push(stored_tags(entry.tags.iter()));
+    pub(crate) fn push(&mut self, entry: Incoming<'a>) {
+        self.expires_at.push(entry.expires_at);
+        self.schema_version.push(entry.schema_version);
+        self.kind.push(entry.kind);
+        self.order_key.push(entry.order_key);
+        self.dedup_key.push(entry.dedup_key);
+        self.content_type.push(entry.content_type);
+        self.payload.push(entry.payload);
+        self.payload_bytes.push(entry.payload_bytes);
+        self.metadata.push(entry.metadata);
+        self.tags.push(entry.tags);
     }
 
     /// Adds the columns in the order in which `append` takes them.

@@ -15,12 +15,12 @@ use crate::options::{Migrations, PostgresOptions};
 use crate::sql::Names;
 
 /// What makes each format of the one before; the first makes an empty schema a store.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// The format that this version writes.
-const FORMAT: u32 = MIGRATIONS.len() as u32;
+pub(crate) const FORMAT: u32 = MIGRATIONS.len() as u32;
 
-/// The columns of all tables, as format 1 makes them, in the order of the tables' names.
+/// The columns of all tables, as all formats have them, in the order of the tables' names.
 const COLUMNS: &str = "checkpoints: stream_id name revision value; \
     entries: stream_id id recorded_at updated_at expires_at schema_version kind order_key dedup_key content_type \
     payload payload_bytes metadata tags annotations; \

@@ -79,6 +79,8 @@ macro_rules! statements {
 
 statements! {
     append = "SELECT * FROM @append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    append_one = "SELECT @append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::json, $11, $12::text::jsonb, \
+        $13::text::jsonb)";
     trim = "SELECT @trim($1, $2)";
     retain = "SELECT @retain($1, $2, $3, $4, $5)";
     purge_expired = "SELECT @purge_expired($1, $2)";

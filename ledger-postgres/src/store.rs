@@ -290,7 +290,7 @@ impl Opening {
         let call = Arc::new(call);
         let (sent, now) = (Arc::clone(&call), self.now());
         let row = self
-            .change(&self.sql.append, move || sent.arguments(now))
+            .change(&call.statement(&self.sql), move || sent.arguments(now))
             .await?;
         let answers = call.answers(&row, &self.database.place)?;
         let receipts = self.receipts(places, answers.into_iter().collect::<Result<_>>()?);
