@@ -337,7 +337,9 @@ fn place(connect: &PgConnectOptions, options: &PostgresOptions) -> Place {
 }
 
 /// Statements are not logged, because what they carry is the user's. Pages are read by ranges of an index: a planner
-/// without statistics must not think that sorting a whole table is as good.
+/// without statistics must not think that sorting a whole table is as good, nor one that does not see how small a limit
+/// is that a page is work for several. So one plan does for all pages of a kind: making it anew for each would take
+/// longer than reading it.
 fn prepared(connect: PgConnectOptions, options: &PostgresOptions) -> PgConnectOptions {
     let connect = connect.disable_statement_logging();
     if !options.session_settings {
@@ -354,6 +356,7 @@ fn prepared(connect: PgConnectOptions, options: &PostgresOptions) -> PgConnectOp
         ("enable_seqscan", "off".into()),
         ("enable_bitmapscan", "off".into()),
         ("plan_cache_mode", "force_generic_plan".into()),
+        ("max_parallel_workers_per_gather", "0".into()),
         ("jit", "off".into()),
     ])
 }

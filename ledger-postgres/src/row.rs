@@ -19,23 +19,25 @@ use crate::json;
 use crate::text::{escaped, unescaped};
 
 // The columns of a page.
-const FIRST: usize = 0;
-const HEAD: usize = 1;
-const ID: usize = 2;
-const RECORDED_AT: usize = 3;
-const UPDATED_AT: usize = 4;
-const EXPIRES_AT: usize = 5;
-const SCHEMA_VERSION: usize = 6;
-const KIND: usize = 7;
-const ORDER_KEY: usize = 8;
-const DEDUP_KEY: usize = 9;
-const CONTENT_TYPE: usize = 10;
-const PAYLOAD: usize = 11;
-const PAYLOAD_BYTES: usize = 12;
-const METADATA: usize = 13;
-const TAGS: usize = 14;
-const ANNOTATIONS: usize = 15;
-const IS_VISIBLE: usize = 16;
+const ID: usize = 0;
+const RECORDED_AT: usize = 1;
+const UPDATED_AT: usize = 2;
+const EXPIRES_AT: usize = 3;
+const SCHEMA_VERSION: usize = 4;
+const KIND: usize = 5;
+const ORDER_KEY: usize = 6;
+const DEDUP_KEY: usize = 7;
+const CONTENT_TYPE: usize = 8;
+const PAYLOAD: usize = 9;
+const PAYLOAD_BYTES: usize = 10;
+const METADATA: usize = 11;
+const TAGS: usize = 12;
+const ANNOTATIONS: usize = 13;
+const IS_VISIBLE: usize = 14;
+
+// The columns of the row of bounds.
+const FIRST: usize = 1;
+const HEAD: usize = 2;
 
 /// How the store's JSON text shows that a string in it is escaped.
 const ESCAPE_IN_JSON: &str = "\\u0001";
@@ -194,13 +196,13 @@ impl<'a> PageRow<'a> {
         Self { row, place }
     }
 
-    /// The first id that the stream holds, and its head; none where there is none.
+    /// The first id that the stream holds, and its head, which are in the row without id; none where there is none.
     pub(crate) fn bounds(&self) -> Result<(Option<u64>, Option<u64>)> {
         let (first, head) = (self.number(FIRST)?, self.number(HEAD)?);
         Ok(((first <= head).then_some(first), (head > 0).then_some(head)))
     }
 
-    /// The id in this row; none if it is there only for the bounds.
+    /// The id in this row; none if it is the row of bounds.
     pub(crate) fn id(&self) -> Result<Option<u64>> {
         let id: Option<i64> = self.get(ID)?;
         id.map(|id| u64::try_from(id).map_err(|_| self.damage(ID, "it is negative")))
