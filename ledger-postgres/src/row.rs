@@ -125,17 +125,22 @@ impl<'a> Columns<'a> {
 
     /// Adds the columns in the order in which `append` takes them.
     pub(crate) fn add_to(self, arguments: &mut PgArguments) -> Result<(), BoxDynError> {
-        arguments.add(self.expires_at)?;
+        arguments.add(unless_empty(self.expires_at))?;
         arguments.add(self.schema_version)?;
-        arguments.add(self.kind)?;
-        arguments.add(self.order_key)?;
-        arguments.add(self.dedup_key)?;
-        arguments.add(self.content_type)?;
-        arguments.add(self.payload)?;
-        arguments.add(self.payload_bytes)?;
-        arguments.add(self.metadata)?;
-        arguments.add(self.tags)
+        arguments.add(unless_empty(self.kind))?;
+        arguments.add(unless_empty(self.order_key))?;
+        arguments.add(unless_empty(self.dedup_key))?;
+        arguments.add(unless_empty(self.content_type))?;
+        arguments.add(unless_empty(self.payload))?;
+        arguments.add(unless_empty(self.payload_bytes))?;
+        arguments.add(unless_empty(self.metadata))?;
+        arguments.add(unless_empty(self.tags))
     }
+}
+
+/// A column, unless no entry has a value in it: then nothing is sent, and nothing taken apart by the server.
+fn unless_empty<T>(column: Vec<Option<T>>) -> Option<Vec<Option<T>>> {
+    column.iter().any(Option::is_some).then_some(column)
 }
 
 /// The JSON text of metadata or annotations; none if there are none.

@@ -1,14 +1,19 @@
--- Format 2: an entry alone has a function of its own, and batches are inserted without asking the row of the stream
--- for each of their entries.
+-- Format 2: an entry alone has a function of its own. In a batch, a column that no entry has a value in is null as a
+-- whole, in place of an array of nulls; only `schema_version` is always there.
 
--- As in format 1, but for several entries: what is looked at for each of them is a plain variable.
-CREATE OR REPLACE FUNCTION @append_new(
-    stream_name text, moment bigint, entries_new integer, bytes_new bigint,
+DROP FUNCTION @append_new(
+    text, bigint, integer, bigint, bigint[], bigint[], text[], text[], text[], text[], text[], bytea[], text[], text[]);
+
+-- Appends everything to one stream, and answers the id before the first; null, and nothing is done, if a dedup key is
+-- taken. The insert finds that out by itself: looking first would cost as much as inserting.
+CREATE FUNCTION @append_new(
+    stream_name text, moment bigint, bytes_new bigint,
     expires_at bigint[], schema_version bigint[], kind text[], order_key text[], dedup_key text[],
     content_type text[], payload text[], payload_bytes bytea[], metadata text[], tags text[]
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
+    entries_new bigint := cardinality(schema_version);
     stream bigint;
     base bigint;
     stamp bigint;
@@ -33,6 +38,61 @@ BEGIN
     RETURN base;
 EXCEPTION WHEN unique_violation THEN
     RETURN NULL;
+END $$;
+
+-- Appends batches, each on its own if they are `together` = false: then all go to the one stream named. If they belong
+-- together, there is a name for each of them, in any order, and all are appended or none is.
+-- Answers the id before the first if all was appended in order, or else the ids and conflicts of `@append_each`.
+CREATE OR REPLACE FUNCTION @append(
+    together boolean, names text[], counts integer[], conditions text[], moment bigint, bytes_new bigint,
+    expires_at bigint[], schema_version bigint[], kind text[], order_key text[], dedup_key text[],
+    content_type text[], payload text[], payload_bytes bytea[], metadata text[], tags text[],
+    OUT base bigint, OUT ids bigint[], OUT conflicts bigint[]
+) LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_variable
+DECLARE
+    low integer := 1;
+    part record;
+    stream_name text;
+    obstacle bigint;
+BEGIN
+    IF NOT together THEN
+        IF conditions IS NULL THEN
+            base := @append_new(names[1], moment, bytes_new, expires_at, schema_version, kind, order_key, dedup_key,
+                content_type, payload, payload_bytes, metadata, tags);
+        END IF;
+        IF base IS NULL THEN
+            SELECT a.ids, a.conflicts INTO ids, conflicts FROM @append_each(
+                names[1], 1, counts, conditions, moment, expires_at, schema_version, kind, order_key, dedup_key,
+                content_type, payload, payload_bytes, metadata, tags) AS a;
+        END IF;
+        RETURN;
+    END IF;
+
+    -- Everybody locks in the order of the names, so nobody waits for somebody who waits for him.
+    FOR stream_name IN SELECT n.name FROM unnest(names) AS n(name) ORDER BY n.name COLLATE "C" LOOP
+        PERFORM @lock_stream(stream_name);
+    END LOOP;
+    moment := @clock(moment);
+    conflicts := array_fill(NULL::bigint, ARRAY[cardinality(counts)]);
+    FOR b IN 1..cardinality(counts) LOOP
+        obstacle := @obstacle(
+            @lock_stream(names[b]), conditions[b]::jsonb, moment, dedup_key, low, low + counts[b] - 1);
+        IF obstacle IS NOT NULL THEN
+            conflicts[b] := obstacle;
+            RETURN;
+        END IF;
+        low := low + counts[b];
+    END LOOP;
+    ids := '{}';
+    low := 1;
+    FOR b IN 1..cardinality(counts) LOOP
+        SELECT a.ids INTO part FROM @append_each(
+            names[b], low, ARRAY[counts[b]], NULL, moment, expires_at, schema_version, kind, order_key, dedup_key,
+            content_type, payload, payload_bytes, metadata, tags) AS a;
+        ids := ids || part.ids;
+        low := low + counts[b];
+    END LOOP;
 END $$;
 
 -- Appends one entry without a condition. Answers its id, or that of the entry that has its dedup key, made negative.
