@@ -9,7 +9,7 @@ use sqlx_core::query::query_with_result;
 use sqlx_core::sql_str::SqlStr;
 use sqlx_postgres::{PgArguments, PgConnection, PgRow, Postgres};
 
-use crate::database::Arguments;
+use crate::database::{Arguments, Database};
 use crate::error::{Failure, Place};
 use crate::row::{Columns, Incoming, clamped, get};
 use crate::sql::Sql;
@@ -154,16 +154,19 @@ impl Call {
         self.batches.iter().map(outcomes).collect()
     }
 
-    /// Runs the call in a transaction of the caller's.
+    /// Runs the call in a transaction of the caller's, on a connection to `database`.
     pub(crate) async fn run_in(
         &self,
         connection: &mut PgConnection,
         sql: &Sql,
         now: Option<Timestamp>,
-        place: &Place,
+        database: &Database,
     ) -> Result<Vec<Result<Outcomes>>> {
         let query = query_with_result::<Postgres, _>(self.statement(sql), self.arguments(now));
-        let row = connection.fetch_one(query).await;
+        let row = connection
+            .fetch_one(query.persistent(!database.has_pooler))
+            .await;
+        let place = &database.place;
         // Nothing is committed here, so nothing can be unknown.
         let row = row.map_err(|error| place.read_error(Failure::statement(error)))?;
         self.answers(&row, place)

@@ -46,6 +46,7 @@ mod sql;
 mod store;
 mod streams;
 mod text;
+mod unprepared;
 mod watch;
 
 pub use options::{Indexes, Migrations, PostgresOptions};

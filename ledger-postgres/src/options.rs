@@ -66,6 +66,10 @@ pub struct PostgresOptions {
     /// Whether connections are set up with the timeouts above. A pooler such as PgBouncer may refuse such settings; they
     /// then belong to the role, see `docs/postgres.md`. Default: true.
     pub session_settings: bool,
+    /// Whether connections lead to a pooler that gives the server away after each transaction, and breaks what is
+    /// prepared: PgBouncer in transaction mode, before version 1.21 or without `max_prepared_statements`. Every statement
+    /// then costs four round trips in place of one. Default: false.
+    pub transaction_pooler: bool,
 }
 
 /// Whether opening a store may change the schema.
@@ -128,6 +132,7 @@ impl Default for PostgresOptions {
             lock_timeout: Duration::from_secs(10),
             poll_interval: Duration::from_millis(100),
             session_settings: true,
+            transaction_pooler: false,
         }
     }
 }
@@ -215,6 +220,12 @@ impl PostgresOptions {
     pub fn without_session_settings(mut self) -> Self {
         self.session_settings = false;
         self
+    }
+
+    /// Reaches the server through a pooler that breaks what is prepared, and refuses the settings of sessions too.
+    pub fn behind_transaction_pooler(mut self) -> Self {
+        self.transaction_pooler = true;
+        self.without_session_settings()
     }
 
     /// The SQL that makes an empty database a store of today's format, for those who run migrations themselves.

@@ -153,12 +153,7 @@ impl PostgresStore {
             return Ok(opening.receipts(places, Vec::new()));
         }
         let answers = call
-            .run_in(
-                transaction,
-                &opening.sql,
-                opening.now(),
-                &opening.database.place,
-            )
+            .run_in(transaction, &opening.sql, opening.now(), &opening.database)
             .await?;
         Ok(opening.receipts(places, answers.into_iter().collect::<Result<_>>()?))
     }

@@ -17,14 +17,15 @@ const FORMAT_1: &str = include_str!("fixtures/format-1.sql");
 /// Puts a store of format 1 at `place`.
 async fn put_format_1(place: &Place) {
     let dump = AssertSqlSafe(FORMAT_1.replace(SCHEMA, &place.schema));
-    raw_sql(dump).execute(&place.admin).await.unwrap();
+    let put = raw_sql(dump).execute(&place.admin).await;
+    put.expect("the dump is SQL");
 }
 
 async fn format_of(place: &Place) -> i64 {
     let schema = &place.schema;
     let sql = format!("SELECT value FROM {schema}.ledger_meta WHERE key = 'format'");
     let format = query_scalar(AssertSqlSafe(sql)).fetch_one(&place.admin);
-    format.await.unwrap()
+    format.await.expect("the store says its format")
 }
 
 #[tokio::test]
