@@ -1,15 +1,17 @@
-//! Appends, as the function `append` in the database takes and answers them: one round trip, whatever is in them.
+//! Appends, as the functions `append` and `append_one` in the database take and answer them: one round trip, whatever is
+//! in them.
 
-use ledger_core::{Batch, Condition, Error, Outcome, Result, Timestamp};
+use ledger_core::{Batch, Condition, Error, NewEntry, Outcome, Result, Timestamp};
 use serde_json::{Map, Value};
 use sqlx_core::arguments::Arguments as _;
 use sqlx_core::executor::Executor;
 use sqlx_core::query::query_with_result;
+use sqlx_core::sql_str::SqlStr;
 use sqlx_postgres::{PgArguments, PgConnection, PgRow, Postgres};
 
-use crate::database::Arguments;
+use crate::database::{Arguments, Database};
 use crate::error::{Failure, Place};
-use crate::row::{Columns, clamped, get};
+use crate::row::{Columns, Incoming, clamped, get};
 use crate::sql::Sql;
 use crate::text::escaped;
 
@@ -43,22 +45,45 @@ impl Call {
         Self { batches, bond }
     }
 
+    /// The entry of a call that has no other and no condition, as most have. It goes without arrays.
+    fn lone_entry(&self) -> Option<&NewEntry> {
+        match self.batches.as_slice() {
+            [batch] if batch.condition.is_none() && batch.entries.len() == 1 => {
+                batch.entries.first()
+            }
+            _ => None,
+        }
+    }
+
+    /// The statement that runs the call.
+    pub(crate) fn statement(&self, sql: &Sql) -> SqlStr {
+        match self.lone_entry() {
+            Some(_) => sql.append_one.clone(),
+            None => sql.append.clone(),
+        }
+    }
+
     /// What the statement is given; `now` is the program's time, if it brings one.
     pub(crate) fn arguments(&self, now: Option<Timestamp>) -> Arguments {
+        let now = now.map(Timestamp::as_micros);
         let mut arguments = PgArguments::default();
+        if let Some(entry) = self.lone_entry() {
+            arguments.add(escaped(self.batches[0].stream.as_str()))?;
+            arguments.add(now)?;
+            arguments.add(clamped(entry.value.bytes.len()))?;
+            Incoming::new(entry).add_to(&mut arguments)?;
+            return Ok(arguments);
+        }
         arguments.add(self.bond == Bond::Together)?;
         arguments.add(self.names())?;
         arguments.add(self.counts())?;
         arguments.add(self.conditions())?;
-        arguments.add(now.map(Timestamp::as_micros))?;
+        arguments.add(now)?;
         let entries = || self.batches.iter().flat_map(|batch| &batch.entries);
-        arguments.add(
-            entries()
-                .map(|entry| clamped(entry.value.bytes.len()))
-                .sum::<i64>(),
-        )?;
+        let sizes = entries().map(|entry| clamped(entry.value.bytes.len()));
+        arguments.add(sizes.sum::<i64>())?;
         let mut columns = Columns::default();
-        entries().for_each(|entry| columns.push(entry));
+        entries().for_each(|entry| columns.push(Incoming::new(entry)));
         columns.add_to(&mut arguments)?;
         Ok(arguments)
     }
@@ -91,6 +116,9 @@ impl Call {
 
     /// What became of each batch.
     pub(crate) fn answers(&self, row: &PgRow, place: &Place) -> Result<Vec<Result<Outcomes>>> {
+        if self.lone_entry().is_some() {
+            return Ok(vec![Ok(vec![outcome(get(row, 0, place)?)])]);
+        }
         let base: Option<i64> = get(row, 0, place)?;
         if let Some(base) = base {
             return Ok(self.appended_from(base.unsigned_abs()));
@@ -126,16 +154,19 @@ impl Call {
         self.batches.iter().map(outcomes).collect()
     }
 
-    /// Runs the call in a transaction of the caller's.
+    /// Runs the call in a transaction of the caller's, on a connection to `database`.
     pub(crate) async fn run_in(
         &self,
         connection: &mut PgConnection,
         sql: &Sql,
         now: Option<Timestamp>,
-        place: &Place,
+        database: &Database,
     ) -> Result<Vec<Result<Outcomes>>> {
-        let query = query_with_result::<Postgres, _>(sql.append.clone(), self.arguments(now));
-        let row = connection.fetch_one(query).await;
+        let query = query_with_result::<Postgres, _>(self.statement(sql), self.arguments(now));
+        let row = connection
+            .fetch_one(query.persistent(!database.has_pooler))
+            .await;
+        let place = &database.place;
         // Nothing is committed here, so nothing can be unknown.
         let row = row.map_err(|error| place.read_error(Failure::statement(error)))?;
         self.answers(&row, place)

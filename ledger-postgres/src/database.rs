@@ -22,6 +22,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::error::{Failure, Place};
 use crate::options::PostgresOptions;
+use crate::unprepared;
 
 /// What a statement is given, or why it cannot be.
 pub(crate) type Arguments = Result<PgArguments, BoxDynError>;
@@ -45,6 +46,8 @@ pub(crate) struct Database {
     pub(crate) place: Place,
     /// Whether the pool is the caller's, and stays open when the store is closed.
     pub(crate) is_borrowed: bool,
+    /// Whether nothing prepared outlives its transaction.
+    pub(crate) has_pooler: bool,
     warm: Arc<Warm>,
 }
 
@@ -118,6 +121,7 @@ impl Database {
             pool,
             place,
             is_borrowed: false,
+            has_pooler: options.transaction_pooler,
             warm: Arc::default(),
         }
     }
@@ -130,6 +134,7 @@ impl Database {
             pool,
             place,
             is_borrowed: true,
+            has_pooler: options.transaction_pooler,
             warm: Arc::default(),
         }
     }
@@ -189,14 +194,27 @@ impl Database {
         statement: SqlStr,
         arguments: Arguments,
     ) -> Result<PgRow, Failure> {
-        let patience = self.patience();
-        let answer = connection.fetch_one(query_with_result::<Postgres, _>(statement, arguments));
-        let answer = match tokio::time::timeout(patience, answer).await {
-            Ok(answer) => answer.map_err(Failure::statement),
-            Err(_) => Err(Failure::NoAnswer(patience)),
+        let answer = async {
+            if self.has_pooler {
+                return unprepared::fetch_one(connection, statement, arguments).await;
+            }
+            let query = query_with_result::<Postgres, _>(statement, arguments);
+            connection.fetch_one(query).await
         };
+        let answer = self.in_time(answer).await;
         close_if_lost(connection, &answer);
         answer
+    }
+
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, SqlxError>>,
+    ) -> Result<T, Failure> {
+        let patience = self.patience();
+        match tokio::time::timeout(patience, answer).await {
+            Ok(answer) => answer.map_err(Failure::statement),
+            Err(_) => Err(Failure::NoAnswer(patience)),
+        }
     }
 
     /// Asks for rows, and hands each to `take` as it comes in. A question whose connection broke is asked once more,
@@ -230,6 +248,12 @@ impl Database {
         mut collected: T,
         take: &impl Fn(&mut T, PgRow) -> Result<()>,
     ) -> Result<T, Refusal> {
+        if self.has_pooler {
+            for row in self.ask_unprepared(statement, arguments).await? {
+                take(&mut collected, row)?;
+            }
+            return Ok(collected);
+        }
         let mut connection = self.acquire().await?;
         let patience = self.patience();
         let answer = async {
@@ -249,6 +273,27 @@ impl Database {
             Err(_) => {}
         }
         answer.map(|()| collected)
+    }
+
+    /// In a task of its own, which ends the transaction also if the caller stops waiting.
+    async fn ask_unprepared(
+        &self,
+        statement: SqlStr,
+        arguments: Arguments,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let this = self.clone();
+        let task = tokio::spawn(async move {
+            let mut connection = this.acquire().await?;
+            let answer = unprepared::fetch_all(&mut connection, statement, arguments);
+            let answer = this.in_time(answer).await;
+            close_if_lost(&mut connection, &answer);
+            if answer.is_ok() {
+                this.release(connection);
+            }
+            answer
+        });
+        task.await
+            .unwrap_or_else(|_| Err(Failure::statement(SqlxError::WorkerCrashed)))
     }
 
     /// A connection, within the time allowed.
@@ -337,11 +382,14 @@ fn place(connect: &PgConnectOptions, options: &PostgresOptions) -> Place {
 }
 
 /// Statements are not logged, because what they carry is the user's. Pages are read by ranges of an index: a planner
-/// without statistics must not think that sorting a whole table is as good.
+/// without statistics must not think that sorting a whole table is as good, nor one that does not see how small a limit
+/// is that a page is work for several. So one plan does for all pages of a kind: making it anew for each would take
+/// longer than reading it.
 fn prepared(connect: PgConnectOptions, options: &PostgresOptions) -> PgConnectOptions {
     let connect = connect.disable_statement_logging();
     if !options.session_settings {
-        return connect;
+        // This one, too, would be a setting that a pooler does not know.
+        return connect.extra_float_digits(None);
     }
     let millis = |time: Duration| time.as_millis().to_string();
     connect.options([
@@ -353,7 +401,8 @@ fn prepared(connect: PgConnectOptions, options: &PostgresOptions) -> PgConnectOp
         ),
         ("enable_seqscan", "off".into()),
         ("enable_bitmapscan", "off".into()),
-        ("plan_cache_mode", "force_custom_plan".into()),
+        ("plan_cache_mode", "force_generic_plan".into()),
+        ("max_parallel_workers_per_gather", "0".into()),
         ("jit", "off".into()),
     ])
 }

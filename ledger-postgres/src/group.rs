@@ -4,10 +4,9 @@
 //! until it is empty. Each append keeps its own outcome. The work belongs to no caller: one who stops waiting stops nothing.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Either, Shared, WeakShared, select};
 use ledger_core::{Batch, Clock, Result, StreamName, Timestamp};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -15,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::append::{Bond, Call, Outcomes};
 use crate::database::{Database, Entered};
 use crate::error::Failure;
+use crate::relay::Relay;
 use crate::sql::Sql;
 
 /// A group ends with the entry, or with the byte of payload, that goes beyond this.
@@ -32,24 +32,14 @@ pub(crate) struct Groups {
     lanes: Mutex<Lanes>,
 }
 
-#[derive(Default)]
-struct Lanes {
-    by_stream: HashMap<StreamName, Queue>,
-    opened: u64,
-}
+type Lanes = HashMap<StreamName, Queue>;
 
 /// What waits in a lane.
 struct Queue {
-    /// Tells this lane from earlier and later ones of the same stream.
-    number: u64,
     pending: VecDeque<Pending>,
-    /// The work of the lane, which goes on as long as somebody polls it.
-    work: WeakShared<Work>,
-    /// Whether a task of its own polls it.
-    has_task: bool,
+    /// The work of the lane.
+    work: Arc<Relay>,
 }
-
-type Work = BoxFuture<'static, ()>;
 
 /// An append that waits for its answer.
 struct Pending {
@@ -79,57 +69,49 @@ impl Groups {
         entered: Entered,
     ) -> Result<Outcomes> {
         let (answer, answered) = oneshot::channel();
-        let answer = match self.join(Pending {
+        let leader = self.join(Pending {
             batch,
             answer,
             entered,
-        }) {
-            None => answered.await,
-            Some(leader) => match select(answered, leader.work.clone()).await {
-                Either::Left((answer, _)) => answer,
-                Either::Right(((), answered)) => answered.await,
-            },
-        };
+        });
+        if let Some(leader) = leader {
+            // The answer is not awaited meanwhile: a leader who answers himself would wake himself, for nothing.
+            poll_fn(|context| leader.work.poll(context)).await;
+        }
+        let answer = answered.await;
         answer.unwrap_or_else(|lost| Err(self.database.place.outcome_unknown(lost)))
     }
 
     /// Queues in the lane of the stream, or opens one and leads it.
     ///
-    /// A leader does the work of the lane itself, which saves handing it to a task and back, until a second append
-    /// comes: then the lane gets its task, so that nobody depends on how another one's future is polled.
+    /// A leader does the work of the lane himself, until a second append comes: then the lane gets its task.
     fn join(self: &Arc<Self>, pending: Pending) -> Option<Leader> {
         let mut lanes = self.lock();
-        let Some(queue) = lanes.by_stream.get_mut(&pending.batch.stream) else {
+        let Some(queue) = lanes.get_mut(&pending.batch.stream) else {
             return Some(self.open(&mut lanes, pending));
         };
         queue.pending.push_back(pending);
-        let work = queue.take_for_task();
+        let work = Arc::clone(&queue.work);
         drop(lanes);
-        work.map(tokio::spawn);
+        work.hand_over(&Handle::current());
         None
     }
 
     fn open(self: &Arc<Self>, lanes: &mut Lanes, pending: Pending) -> Leader {
-        lanes.opened += 1;
-        let (number, stream) = (lanes.opened, pending.batch.stream.clone());
+        let stream = pending.batch.stream.clone();
         let lane = Lane {
             groups: Arc::clone(self),
             stream: stream.clone(),
             last_group: 1,
             is_over: false,
         };
-        let work = lane.run().boxed().shared();
+        let work = Arc::new(Relay::new(lane.run()));
         let queue = Queue {
-            number,
             pending: VecDeque::from([pending]),
-            work: work.downgrade().expect("it has not been polled"),
-            has_task: false,
+            work: Arc::clone(&work),
         };
-        lanes.by_stream.insert(stream.clone(), queue);
+        lanes.insert(stream, queue);
         Leader {
-            groups: Arc::clone(self),
-            stream,
-            number,
             work,
             runtime: Handle::current(),
         }
@@ -189,7 +171,7 @@ impl Groups {
         let arguments = || call.arguments(self.now());
         let row = self
             .database
-            .change_here(self.sql.append.clone(), arguments)
+            .change_here(call.statement(&self.sql), arguments)
             .await?;
         let answers = call.answers(&row, &self.database.place);
         Ok(answers.unwrap_or_else(|error| {
@@ -207,40 +189,16 @@ impl Groups {
     }
 }
 
-impl Queue {
-    /// The work, if it is still to be given a task.
-    fn take_for_task(&mut self) -> Option<Shared<Work>> {
-        if self.has_task {
-            return None;
-        }
-        self.has_task = true;
-        self.work.upgrade()
-    }
-}
-
 /// The caller who opened a lane.
 struct Leader {
-    groups: Arc<Groups>,
-    stream: StreamName,
-    number: u64,
-    work: Shared<Work>,
+    work: Arc<Relay>,
     runtime: Handle,
 }
 
 /// A leader who stops waiting leaves what is not finished to a task.
 impl Drop for Leader {
     fn drop(&mut self) {
-        if self.work.peek().is_some() {
-            return;
-        }
-        let mut lanes = self.groups.lock();
-        let queue = lanes
-            .by_stream
-            .get_mut(&self.stream)
-            .filter(|queue| queue.number == self.number);
-        let work = queue.and_then(Queue::take_for_task);
-        drop(lanes);
-        work.map(|work| self.runtime.spawn(work));
+        self.work.hand_over(&self.runtime);
     }
 }
 
@@ -284,7 +242,6 @@ impl Lane {
     fn queued(&self) -> usize {
         self.groups
             .lock()
-            .by_stream
             .get(&self.stream)
             .map_or(0, |queue| queue.pending.len())
     }
@@ -292,12 +249,12 @@ impl Lane {
     /// Takes the next group from the queue; if that is empty, the lane ends.
     fn next_group(&mut self) -> Vec<Pending> {
         let mut lanes = self.groups.lock();
-        let Some(queue) = lanes.by_stream.get_mut(&self.stream) else {
+        let Some(queue) = lanes.get_mut(&self.stream) else {
             return Vec::new();
         };
         let group = take_group(&mut queue.pending);
         if group.is_empty() {
-            lanes.by_stream.remove(&self.stream);
+            lanes.remove(&self.stream);
             self.is_over = true;
         }
         group
@@ -308,7 +265,7 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         if !self.is_over {
-            let abandoned = self.groups.lock().by_stream.remove(&self.stream);
+            let abandoned = self.groups.lock().remove(&self.stream);
             drop(abandoned);
         }
     }

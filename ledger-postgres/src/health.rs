@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use ledger_core::{Durability, Health, Result};
-use sqlx_core::query::query;
-use sqlx_core::query_scalar::query_scalar;
-use sqlx_postgres::{PgConnection, PgRow, Postgres};
+use sqlx_core::raw_sql::raw_sql;
+use sqlx_core::sql_str::SqlSafeStr;
+use sqlx_postgres::{PgConnection, PgRow};
 
 use crate::database::Database;
 use crate::error::{Failure, Place};
 use crate::row::get;
 use crate::sql::Sql;
+use crate::unprepared;
 
 /// The settings that say what a commit survives.
 #[derive(Clone, Debug, Default)]
@@ -80,9 +81,7 @@ pub(crate) async fn durability(
     sql: &Sql,
     place: &Place,
 ) -> Result<Durability> {
-    let row = query::<Postgres>(sql.health.clone())
-        .fetch_one(connection)
-        .await;
+    let row = raw_sql(sql.health.clone()).fetch_one(connection).await;
     let row = row.map_err(|error| place.read_error(Failure::statement(error)))?;
     Ok(Settings::read(&row, place)?.durability())
 }
@@ -118,9 +117,7 @@ pub(crate) async fn warn_if_plain(
     let place = &database.place;
     let is_plain = "SELECT NOT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) \
         AND coalesce(NOT inet_server_addr() <<= ANY (ARRAY['127.0.0.0/8', '::1/128']::inet[]), false)";
-    let is_plain = query_scalar::<Postgres, bool>(is_plain)
-        .fetch_one(connection)
-        .await;
+    let is_plain = unprepared::value::<bool>(connection, is_plain.into_sql_str()).await;
     if is_plain.map_err(|error| place.read_error(Failure::statement(error)))? {
         tracing::warn!(
             place = place.name,

@@ -38,6 +38,7 @@ mod options;
 #[cfg(test)]
 mod plans;
 mod read;
+mod relay;
 mod retention;
 mod row;
 mod schema;
@@ -45,6 +46,7 @@ mod sql;
 mod store;
 mod streams;
 mod text;
+mod unprepared;
 mod watch;
 
 pub use options::{Indexes, Migrations, PostgresOptions};

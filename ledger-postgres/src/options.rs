@@ -66,6 +66,10 @@ pub struct PostgresOptions {
     /// Whether connections are set up with the timeouts above. A pooler such as PgBouncer may refuse such settings; they
     /// then belong to the role, see `docs/postgres.md`. Default: true.
     pub session_settings: bool,
+    /// Whether connections lead to a pooler that gives the server away after each transaction, and breaks what is
+    /// prepared: PgBouncer in transaction mode, before version 1.21 or without `max_prepared_statements`. Every statement
+    /// then costs four round trips in place of one. Default: false.
+    pub transaction_pooler: bool,
 }
 
 /// Whether opening a store may change the schema.
@@ -128,6 +132,7 @@ impl Default for PostgresOptions {
             lock_timeout: Duration::from_secs(10),
             poll_interval: Duration::from_millis(100),
             session_settings: true,
+            transaction_pooler: false,
         }
     }
 }
@@ -217,6 +222,12 @@ impl PostgresOptions {
         self
     }
 
+    /// Reaches the server through a pooler that breaks what is prepared, and refuses the settings of sessions too.
+    pub fn behind_transaction_pooler(mut self) -> Self {
+        self.transaction_pooler = true;
+        self.without_session_settings()
+    }
+
     /// The SQL that makes an empty database a store of today's format, for those who run migrations themselves.
     ///
     /// It is one transaction. Run as the owner of the tables, then open with [`Migrations::Never`].
@@ -225,7 +236,23 @@ impl PostgresOptions {
     /// [`Error::InvalidInput`] if the schema or the prefix is not a plain name.
     pub fn migration_sql(&self) -> Result<String> {
         self.validate()?;
-        Ok(format!("BEGIN;\n{}COMMIT;\n", schema::steps(self, 0)))
+        Ok(self.transaction_from(0))
+    }
+
+    /// The SQL that brings a store of an older format, `found`, to today's, for those who run migrations themselves.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] as for [`migration_sql`](Self::migration_sql), and if there is no older format of this number.
+    pub fn upgrade_sql(&self, found: u32) -> Result<String> {
+        self.validate()?;
+        if !(1..schema::FORMAT).contains(&found) {
+            return invalid(format!("there is no format {found} to upgrade from"));
+        }
+        Ok(self.transaction_from(found))
+    }
+
+    fn transaction_from(&self, found: u32) -> String {
+        format!("BEGIN;\n{}COMMIT;\n", schema::steps(self, found))
     }
 
     pub(crate) fn names(&self) -> Names {
@@ -327,5 +354,15 @@ mod tests {
             .unwrap();
         assert!(sql.starts_with("BEGIN;") && sql.ends_with("COMMIT;\n"));
         assert!(sql.contains(r#"CREATE TABLE "public"."mine_entries""#));
+    }
+
+    #[test]
+    fn only_older_formats_are_upgraded_from() {
+        let options = PostgresOptions::default();
+        assert!(options.upgrade_sql(0).is_err());
+        assert!(options.upgrade_sql(schema::FORMAT).is_err());
+        let sql = options.upgrade_sql(1).unwrap();
+        assert!(sql.starts_with("BEGIN;") && sql.ends_with("COMMIT;\n"));
+        assert!(!sql.contains("CREATE TABLE"));
     }
 }

@@ -2,8 +2,10 @@
 
 use ledger_core::{Batch, Filter, NewEntry, Payload, ReadOptions, Store, Timestamp};
 use ledger_testservers::{Postgres as Server, fresh_name};
+use sqlx_core::arguments::Arguments as _;
 use sqlx_core::query_scalar::query_scalar_with;
 use sqlx_core::raw_sql::raw_sql;
+use sqlx_core::row::Row;
 use sqlx_core::sql_str::{AssertSqlSafe, SqlSafeStr};
 use sqlx_postgres::{PgPool, Postgres};
 
@@ -47,11 +49,13 @@ fn pages() -> Vec<ReadOptions<u64>> {
         page().since(early),
         page().filter(Filter::new().order_key("o-7")),
         page().filter(Filter::new().order_key("o-7")).descending(),
+        page().filter(Filter::new().order_key("o-7").kind("K")),
         page().filter(Filter::new().kind("K").tag("t").metadata("k", "v")),
     ]
 }
 
-async fn plan(pool: &PgPool, sql: &Sql, options: &ReadOptions<u64>) -> String {
+/// The plan for these very arguments.
+async fn custom_plan(pool: &PgPool, sql: &Sql, options: &ReadOptions<u64>) -> String {
     let statement = AssertSqlSafe(format!("EXPLAIN {}", sql.page(options).as_str())).into_sql_str();
     let arguments = arguments(&"s".into(), options, None).expect("the arguments can be sent");
     let lines = query_scalar_with::<Postgres, String, _>(statement, arguments)
@@ -60,14 +64,33 @@ async fn plan(pool: &PgPool, sql: &Sql, options: &ReadOptions<u64>) -> String {
     lines.expect("the statement can be explained").join("\n")
 }
 
+/// The plan for whatever arguments, which is the one that connections keep.
+async fn generic_plan(pool: &PgPool, sql: &Sql, options: &ReadOptions<u64>) -> String {
+    let arguments = arguments(&"s".into(), options, None).expect("the arguments can be sent");
+    let nulls = vec!["NULL"; arguments.len()].join(", ");
+    let statements = format!(
+        "SET plan_cache_mode = force_generic_plan; PREPARE page AS {}; EXPLAIN EXECUTE page({nulls}); \
+         DEALLOCATE page; RESET plan_cache_mode",
+        sql.page(options).as_str()
+    );
+    let rows = raw_sql(AssertSqlSafe(statements)).fetch_all(pool).await;
+    let rows = rows.expect("the statement can be explained");
+    let lines = rows.iter().map(|row| row.get_unchecked::<String, _>(0));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Checks the plans of all pages on the connections of `pool`.
 async fn check(pool: &PgPool, sql: &Sql) {
     for options in pages() {
-        let plan = plan(pool, sql, &options).await;
-        let is_range = plan.contains("Index Scan")
-            && !plan.contains("Sort")
-            && !plan.contains("Seq Scan on ledger_entries");
-        assert!(is_range, "{options:?}\n{plan}");
+        for plan in [
+            custom_plan(pool, sql, &options).await,
+            generic_plan(pool, sql, &options).await,
+        ] {
+            let is_range = plan.contains("Index Scan")
+                && !plan.contains("Sort")
+                && !plan.contains("Seq Scan on ledger_entries");
+            assert!(is_range, "{options:?}\n{plan}");
+        }
     }
 }
 

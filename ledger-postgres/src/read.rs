@@ -98,8 +98,8 @@ impl Collected {
         name: &StreamName,
         options: &ReadOptions<u64>,
     ) -> Result<()> {
-        (self.first, self.head) = row.bounds()?;
         let Some(id) = row.id()? else {
+            (self.first, self.head) = row.bounds()?;
             return Ok(());
         };
         if !options.tombstones || row.is_visible()? {

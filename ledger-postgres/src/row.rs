@@ -19,26 +19,80 @@ use crate::json;
 use crate::text::{escaped, unescaped};
 
 // The columns of a page.
-const FIRST: usize = 0;
-const HEAD: usize = 1;
-const ID: usize = 2;
-const RECORDED_AT: usize = 3;
-const UPDATED_AT: usize = 4;
-const EXPIRES_AT: usize = 5;
-const SCHEMA_VERSION: usize = 6;
-const KIND: usize = 7;
-const ORDER_KEY: usize = 8;
-const DEDUP_KEY: usize = 9;
-const CONTENT_TYPE: usize = 10;
-const PAYLOAD: usize = 11;
-const PAYLOAD_BYTES: usize = 12;
-const METADATA: usize = 13;
-const TAGS: usize = 14;
-const ANNOTATIONS: usize = 15;
-const IS_VISIBLE: usize = 16;
+const ID: usize = 0;
+const RECORDED_AT: usize = 1;
+const UPDATED_AT: usize = 2;
+const EXPIRES_AT: usize = 3;
+const SCHEMA_VERSION: usize = 4;
+const KIND: usize = 5;
+const ORDER_KEY: usize = 6;
+const DEDUP_KEY: usize = 7;
+const CONTENT_TYPE: usize = 8;
+const PAYLOAD: usize = 9;
+const PAYLOAD_BYTES: usize = 10;
+const METADATA: usize = 11;
+const TAGS: usize = 12;
+const ANNOTATIONS: usize = 13;
+const IS_VISIBLE: usize = 14;
+
+// The columns of the row of bounds.
+const FIRST: usize = 1;
+const HEAD: usize = 2;
 
 /// How the store's JSON text shows that a string in it is escaped.
 const ESCAPE_IN_JSON: &str = "\\u0001";
+
+/// An entry on its way in.
+pub(crate) struct Incoming<'a> {
+    expires_at: Option<i64>,
+    schema_version: i64,
+    kind: Option<Cow<'a, str>>,
+    order_key: Option<Cow<'a, str>>,
+    dedup_key: Option<Cow<'a, str>>,
+    content_type: Option<Cow<'a, str>>,
+    payload: Option<&'a str>,
+    payload_bytes: Option<&'a [u8]>,
+    metadata: Option<String>,
+    tags: Option<String>,
+}
+
+impl<'a> Incoming<'a> {
+    pub(crate) fn new(entry: &'a NewEntry) -> Self {
+        let Payload {
+            bytes,
+            content_type,
+            ..
+        } = &entry.value;
+        let is_json = *content_type == ContentType::JSON;
+        let payload = is_json.then(|| json::queryable(bytes)).flatten();
+        Self {
+            expires_at: entry.expires_at.map(Timestamp::as_micros),
+            schema_version: entry.schema_version.into(),
+            kind: entry.kind.as_deref().map(escaped),
+            order_key: entry.order_key.as_deref().map(escaped),
+            dedup_key: entry.dedup_key.as_deref().map(escaped),
+            content_type: (!is_json).then(|| escaped(content_type.as_str())),
+            payload,
+            payload_bytes: payload.is_none().then_some(bytes),
+            metadata: stored_map(&entry.metadata),
+            tags: stored_tags(entry.tags.iter()),
+        }
+    }
+
+    /// Adds the columns in the order in which `append_one` takes them.
+    pub(crate) fn add_to(self, arguments: &mut PgArguments) -> Result<(), BoxDynError> {
+        arguments.add(self.expires_at)?;
+        arguments.add(self.schema_version)?;
+        arguments.add(self.kind)?;
+        arguments.add(self.order_key)?;
+        arguments.add(self.dedup_key)?;
+        arguments.add(self.content_type)?;
+        arguments.add(self.payload)?;
+        arguments.add(self.payload_bytes)?;
+        arguments.add(self.metadata)?;
+        arguments.add(self.tags)
+    }
+}
 
 /// Entries on their way in: an array for each column.
 #[derive(Default)]
@@ -56,41 +110,37 @@ pub(crate) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    pub(crate) fn push(&mut self, entry: &'a NewEntry) {
-        let Payload {
-            bytes,
-            content_type,
-            ..
-        } = &entry.value;
-        let is_json = *content_type == ContentType::JSON;
-        let payload = is_json.then(|| json::queryable(bytes)).flatten();
-        self.expires_at
-            .push(entry.expires_at.map(Timestamp::as_micros));
-        self.schema_version.push(entry.schema_version.into());
-        self.kind.push(entry.kind.as_deref().map(escaped));
-        self.order_key.push(entry.order_key.as_deref().map(escaped));
-        self.dedup_key.push(entry.dedup_key.as_deref().map(escaped));
-        self.content_type
-            .push((!is_json).then(|| escaped(content_type.as_str())));
-        self.payload.push(payload);
-        self.payload_bytes.push(payload.is_none().then_some(bytes));
-        self.metadata.push(stored_map(&entry.metadata));
-        self.tags.push(stored_tags(entry.tags.iter()));
+    pub(crate) fn push(&mut self, entry: Incoming<'a>) {
+        self.expires_at.push(entry.expires_at);
+        self.schema_version.push(entry.schema_version);
+        self.kind.push(entry.kind);
+        self.order_key.push(entry.order_key);
+        self.dedup_key.push(entry.dedup_key);
+        self.content_type.push(entry.content_type);
+        self.payload.push(entry.payload);
+        self.payload_bytes.push(entry.payload_bytes);
+        self.metadata.push(entry.metadata);
+        self.tags.push(entry.tags);
     }
 
     /// Adds the columns in the order in which `append` takes them.
     pub(crate) fn add_to(self, arguments: &mut PgArguments) -> Result<(), BoxDynError> {
-        arguments.add(self.expires_at)?;
+        arguments.add(unless_empty(self.expires_at))?;
         arguments.add(self.schema_version)?;
-        arguments.add(self.kind)?;
-        arguments.add(self.order_key)?;
-        arguments.add(self.dedup_key)?;
-        arguments.add(self.content_type)?;
-        arguments.add(self.payload)?;
-        arguments.add(self.payload_bytes)?;
-        arguments.add(self.metadata)?;
-        arguments.add(self.tags)
+        arguments.add(unless_empty(self.kind))?;
+        arguments.add(unless_empty(self.order_key))?;
+        arguments.add(unless_empty(self.dedup_key))?;
+        arguments.add(unless_empty(self.content_type))?;
+        arguments.add(unless_empty(self.payload))?;
+        arguments.add(unless_empty(self.payload_bytes))?;
+        arguments.add(unless_empty(self.metadata))?;
+        arguments.add(unless_empty(self.tags))
     }
+}
+
+/// A column, unless no entry has a value in it: then nothing is sent, and nothing taken apart by the server.
+fn unless_empty<T>(column: Vec<Option<T>>) -> Option<Vec<Option<T>>> {
+    column.iter().any(Option::is_some).then_some(column)
 }
 
 /// The JSON text of metadata or annotations; none if there are none.
@@ -151,13 +201,13 @@ impl<'a> PageRow<'a> {
         Self { row, place }
     }
 
-    /// The first id that the stream holds, and its head; none where there is none.
+    /// The first id that the stream holds, and its head, which are in the row without id; none where there is none.
     pub(crate) fn bounds(&self) -> Result<(Option<u64>, Option<u64>)> {
         let (first, head) = (self.number(FIRST)?, self.number(HEAD)?);
         Ok(((first <= head).then_some(first), (head > 0).then_some(head)))
     }
 
-    /// The id in this row; none if it is there only for the bounds.
+    /// The id in this row; none if it is the row of bounds.
     pub(crate) fn id(&self) -> Result<Option<u64>> {
         let id: Option<i64> = self.get(ID)?;
         id.map(|id| u64::try_from(id).map_err(|_| self.damage(ID, "it is negative")))

@@ -6,34 +6,33 @@
 
 use ledger_core::{Error, Result};
 use sqlx_core::executor::Executor;
-use sqlx_core::query_scalar::query_scalar;
 use sqlx_core::raw_sql::raw_sql;
 use sqlx_postgres::{PgConnection, Postgres};
 
 use crate::error::{Failure, Place};
 use crate::options::{Migrations, PostgresOptions};
 use crate::sql::Names;
+use crate::unprepared;
 
 /// What makes each format of the one before; the first makes an empty schema a store.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// The format that this version writes.
-const FORMAT: u32 = MIGRATIONS.len() as u32;
+pub(crate) const FORMAT: u32 = MIGRATIONS.len() as u32;
 
-/// The columns of all tables, as format 1 makes them, in the order of the tables' names.
+/// The columns of all tables, as all formats have them, in the order of the tables' names.
 const COLUMNS: &str = "checkpoints: stream_id name revision value; \
     entries: stream_id id recorded_at updated_at expires_at schema_version kind order_key dedup_key content_type \
     payload payload_bytes metadata tags annotations; \
     meta: key value; \
     streams: stream_id head first bytes recorded_at name";
 
-/// Of every table of the store that there is: its name without prefix, and its columns. `$1` is the schema, `$2` the
-/// prefix.
+/// Of every table of the store that there is: its name without prefix, and its columns.
 const FIND_COLUMNS: &str = "SELECT string_agg(t.line, '; ' ORDER BY t.line COLLATE \"C\") FROM ( \
-    SELECT substr(c.relname, length($2) + 1) || ': ' || string_agg(a.attname, ' ' ORDER BY a.attnum) AS line \
+    SELECT substr(c.relname, length('{prefix}') + 1) || ': ' || string_agg(a.attname, ' ' ORDER BY a.attnum) AS line \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid \
-    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped \
-        AND c.relname IN ($2 || 'checkpoints', $2 || 'entries', $2 || 'meta', $2 || 'streams') \
+    WHERE n.nspname = '{schema}' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped \
+        AND c.relname IN ('{prefix}' || 'checkpoints', '{prefix}' || 'entries', '{prefix}' || 'meta', '{prefix}' || 'streams') \
     GROUP BY c.relname) t";
 
 /// Sees to it that the store is there and of today's format.
@@ -151,11 +150,10 @@ impl Installing<'_> {
     ///
     /// Answers the format found; zero if there is no store with these names yet.
     async fn check(&mut self) -> Result<u32> {
-        let query = query_scalar::<Postgres, Option<String>>(FIND_COLUMNS)
-            .bind(&self.options.schema)
-            .bind(&self.options.table_prefix);
-        let columns = query.fetch_one(&mut *self.connection).await;
-        let columns = columns.map_err(|error| self.error(error))?;
+        let find = FIND_COLUMNS
+            .replace("{schema}", &self.options.schema)
+            .replace("{prefix}", &self.options.table_prefix);
+        let columns: Option<String> = self.scalar(&find).await?;
         match columns.as_deref() {
             None => Ok(0),
             Some(COLUMNS) => self.format().await,
@@ -217,15 +215,10 @@ impl Installing<'_> {
 
     async fn scalar<T>(&mut self, text: &str) -> Result<T>
     where
-        T: for<'r> sqlx_core::decode::Decode<'r, Postgres>
-            + sqlx_core::types::Type<Postgres>
-            + Send
-            + Unpin,
+        T: for<'r> sqlx_core::decode::Decode<'r, Postgres> + sqlx_core::types::Type<Postgres>,
     {
         let statement = self.names.statement(text);
-        let answer = query_scalar(statement)
-            .fetch_one(&mut *self.connection)
-            .await;
+        let answer = unprepared::value(self.connection, statement).await;
         answer.map_err(|error| self.error(error))
     }
 

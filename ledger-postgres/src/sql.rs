@@ -79,6 +79,8 @@ macro_rules! statements {
 
 statements! {
     append = "SELECT * FROM @append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    append_one = "SELECT @append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::json, $11, $12::text::jsonb, \
+        $13::text::jsonb)";
     trim = "SELECT @trim($1, $2)";
     retain = "SELECT @retain($1, $2, $3, $4, $5)";
     purge_expired = "SELECT @purge_expired($1, $2)";
@@ -103,34 +105,38 @@ statements! {
         (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_writer_delay'), (SELECT count(*) FROM @meta)";
 }
 
+/// The columns of a page; its rows are told from the row of bounds by their id.
 const COLUMNS: &str = "e.id, e.recorded_at, e.updated_at, e.expires_at, e.schema_version, e.kind, e.order_key, \
     e.dedup_key, e.content_type, e.payload, e.payload_bytes, e.metadata::text AS metadata, e.tags::text AS tags, \
     e.annotations::text AS annotations";
+
+/// The bounds of a stream, where a page has id and times.
+const BOUNDS: &str = "NULL::bigint AS id, s.first, s.head, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL";
 
 /// What reads return; `$5` is the program's time, if it brings one.
 const VISIBLE: &str = "(e.schema_version IS NOT NULL AND (e.expires_at IS NULL OR e.expires_at > \
     coalesce($5, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint)))";
 
 impl Sql {
-    /// The statement that reads a page and the head of its stream in one snapshot.
+    /// The statement that reads the bounds of a stream and a page of it in one snapshot.
     ///
     /// Its parameters: name, after, before, limit, now, since, order keys, kinds, tags, metadata; of the last five,
-    /// those that `options` name. There is always a row; its id is null if the page is empty.
-    /// Where tombstones are asked for, the last column tells entries from them. The stream's row is the
-    /// outer side of a nested loop, which keeps the order of its inner side, one range of an index.
+    /// those that `options` name. The row of bounds is there if the stream is; its id is null.
+    /// Where tombstones are asked for, the last column tells entries from them. The page is one range of an index, or
+    /// one for each of several order keys, and its rows come in the order of that index.
     pub(crate) fn page(&self, options: &ReadOptions<u64>) -> SqlStr {
         let order = match options.direction {
             Direction::Ascending => "ASC",
             Direction::Descending => "DESC",
         };
         let shape = Shape::new(options);
-        let is_visible = if options.tombstones {
-            format!(", {VISIBLE} AS is_visible")
+        let (no_answer, is_visible) = if options.tombstones {
+            (", NULL", format!(", {VISIBLE} AS is_visible"))
         } else {
-            String::new()
+            ("", String::new())
         };
         let range = format!(
-            "e.stream_id = s.stream_id AND e.id > $2 AND e.id < $3{} AND {}",
+            "e.stream_id = (SELECT s.stream_id FROM @streams s WHERE s.name = $1) AND e.id > $2 AND e.id < $3{} AND {}",
             shape.since, shape.chosen
         );
         let source = match shape.key {
@@ -141,8 +147,8 @@ impl Sql {
             None => format!("@entries e WHERE {range}"),
         };
         self.names.statement(&format!(
-            "SELECT s.first, s.head, e.* FROM @streams s LEFT JOIN LATERAL (SELECT {COLUMNS}{is_visible} \
-             FROM {source} ORDER BY e.id {order} LIMIT $4) e ON true WHERE s.name = $1"
+            "SELECT {BOUNDS}{no_answer} FROM @streams s WHERE s.name = $1 UNION ALL \
+             (SELECT {COLUMNS}{is_visible} FROM {source} ORDER BY e.id {order} LIMIT $4)"
         ))
     }
 }
@@ -179,7 +185,7 @@ impl Shape {
         let chosen = chosen.join(" AND ");
         Self {
             since: since.map_or_else(String::new, |it| {
-                format!(" AND e.id >= @first_since(s.stream_id, s.first, s.head, ${it})")
+                format!(" AND e.id >= (SELECT @first_since(s.stream_id, s.first, s.head, ${it}) FROM @streams s WHERE s.name = $1)")
             }),
             chosen: if options.tombstones {
                 format!("(NOT {VISIBLE} OR ({chosen}))")

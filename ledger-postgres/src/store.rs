@@ -153,12 +153,7 @@ impl PostgresStore {
             return Ok(opening.receipts(places, Vec::new()));
         }
         let answers = call
-            .run_in(
-                transaction,
-                &opening.sql,
-                opening.now(),
-                &opening.database.place,
-            )
+            .run_in(transaction, &opening.sql, opening.now(), &opening.database)
             .await?;
         Ok(opening.receipts(places, answers.into_iter().collect::<Result<_>>()?))
     }
@@ -290,7 +285,7 @@ impl Opening {
         let call = Arc::new(call);
         let (sent, now) = (Arc::clone(&call), self.now());
         let row = self
-            .change(&self.sql.append, move || sent.arguments(now))
+            .change(&call.statement(&self.sql), move || sent.arguments(now))
             .await?;
         let answers = call.answers(&row, &self.database.place)?;
         let receipts = self.receipts(places, answers.into_iter().collect::<Result<_>>()?);

@@ -22,12 +22,14 @@ mod account;
 pub mod chaos;
 mod keeper;
 mod name;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod programs;
 mod requirement;
 
 pub use name::fresh_name;
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 
 /// A result whose error says in words why there is no server.

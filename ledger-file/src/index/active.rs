@@ -86,24 +86,6 @@ impl ActiveIndex {
         }
     }
 
-    /// Starts again as an empty index, in the memory that this one has.
-    pub(crate) fn recycle(&mut self, origin: Origin) {
-        self.origin = origin;
-        self.frames.clear();
-        self.offsets.clear();
-        self.runs.clear();
-        self.runs_by_stream.clear();
-        self.order_keys.clear();
-        self.dedup_keys.clear();
-        self.name_records.clear();
-        self.checkpoint_records.clear();
-        self.changes.clear();
-        self.expiring.clear();
-        self.names.clear();
-        self.checkpoint_names.clear();
-        self.highest_stream = StreamNumber(0);
-    }
-
     /// Says that a frame begins at `offset`; what is pushed next is in it.
     pub(crate) fn push_frame(&mut self, offset: u32) {
         self.frames.push(offset);

@@ -13,16 +13,6 @@ pub(super) struct Latest {
 }
 
 impl Latest {
-    /// Empties it. What it has allocated stays.
-    pub(super) fn clear(&mut self) {
-        self.newest.clear();
-        self.before.clear();
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.newest.len() + self.before.len()
-    }
-
     pub(super) fn heap_bytes(&self) -> usize {
         self.newest.heap_bytes() + self.before.capacity() * size_of::<(u32, u32)>()
     }
@@ -78,7 +68,6 @@ mod tests {
                 places.reverse();
                 prop_assert_eq!(latest.get(tag).collect::<Vec<_>>(), places);
             }
-            prop_assert_eq!(latest.len(), tags.len());
             prop_assert_eq!(latest.iter().count(), tags.len());
         }
     }

@@ -26,11 +26,6 @@ impl Layers {
         Self { layers }
     }
 
-    /// The layers, oldest first.
-    pub(crate) fn layers(&self) -> &[Layer] {
-        &self.layers
-    }
-
     /// Looks at them as they were when the log ended at `below`, which is not before the end of any file layer.
     pub(crate) fn at(&self, below: Position, patience: Patience) -> Look<'_> {
         Look {

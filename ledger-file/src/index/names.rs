@@ -21,13 +21,6 @@ struct Row {
 }
 
 impl Names {
-    /// Empties it. What it has allocated stays.
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.rows.clear();
-        self.by_tag.clear();
-    }
-
     pub(super) fn heap_bytes(&self) -> usize {
         self.bytes.capacity() + self.rows.capacity() * size_of::<Row>() + self.by_tag.heap_bytes()
     }

@@ -17,10 +17,10 @@ use container::Container;
 const URL_VARIABLE: &str = "LEDGER_TEST_POSTGRES_URL";
 
 /// The superuser of servers started here.
-const USER: &str = "ledger";
+pub(crate) const USER: &str = "ledger";
 
 /// The password of that user: no secret, but asked for.
-const PASSWORD: &str = "of-no-secret";
+pub(crate) const PASSWORD: &str = "of-no-secret";
 
 /// What is set otherwise than in a server fresh from its package: room for tests that run side by side; and no long
 /// wait at a stop for whoever has connected in that moment and says nothing.

@@ -24,7 +24,6 @@ use blocks::{Blocks, Contents, Result};
 use super::Origin;
 use super::hash::KeyHash;
 use crate::disk::{DiskFile, Patience};
-use crate::format::StreamNumber;
 
 pub(crate) use writer::write;
 
@@ -62,22 +61,6 @@ impl SealedIndex {
     /// Where in the segment it ends.
     pub(crate) fn to(&self) -> u32 {
         self.to
-    }
-
-    /// The highest number of a stream in it.
-    ///
-    /// # Errors
-    /// Those of the file.
-    pub(crate) fn highest_stream(&self, patience: Patience) -> Result<StreamNumber> {
-        Ok(self.contents(patience)?.header.highest_stream)
-    }
-
-    /// How many entries it has.
-    ///
-    /// # Errors
-    /// Those of the file.
-    pub(crate) fn entries(&self, patience: Patience) -> Result<u32> {
-        Ok(self.contents(patience)?.header.entries)
     }
 
     /// The memory that it holds, in bytes.

@@ -112,8 +112,9 @@ proptest! {
         let index = model.index(0);
         let sealed = opened(written(&index), index.origin);
         sealed.verify().unwrap();
-        prop_assert_eq!(sealed.entries(Patience::Wait).unwrap(), index.entries());
-        prop_assert_eq!(sealed.highest_stream(Patience::Wait).unwrap(), index.highest_stream());
+        let header = sealed.contents(Patience::Wait).unwrap().header.clone();
+        prop_assert_eq!(header.entries, index.entries());
+        prop_assert_eq!(header.highest_stream, index.highest_stream());
         model.check(&Layers::new(vec![Layer::Sealed(Arc::new(sealed))]), LAST);
     }
 
@@ -233,7 +234,7 @@ fn the_index_of_something_else_is_refused() {
 fn opening_reads_nothing() {
     let index = opened(Vec::new(), sample().origin);
     assert_eq!(index.heap_bytes(), 0);
-    assert!(index.entries(Patience::Wait).is_err());
+    assert!(index.contents(Patience::Wait).is_err());
 }
 
 #[test]
