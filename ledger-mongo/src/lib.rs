@@ -1,0 +1,1 @@
+//! A ledger store in MongoDB.
