@@ -140,11 +140,6 @@ impl Failure {
         self.code() == Some(NAMESPACE_EXISTS)
     }
 
-    /// Whether the user may not do this.
-    pub(crate) fn is_forbidden(&self) -> bool {
-        matches!(self.code(), Some(UNAUTHORIZED | ATLAS_ERROR))
-    }
-
     fn code(&self) -> Option<i32> {
         match &self.cause {
             Cause::Driver(source) => code(source),

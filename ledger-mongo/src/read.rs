@@ -15,6 +15,9 @@ use crate::row::{self, Row, damaged};
 /// Entries are made room for in advance, but no more than this.
 const ROOM_MAX: usize = 1_000;
 
+/// The most entries that are asked for at once; the server sends no more than 16 MiB of them anyway.
+const BATCH_MAX: u32 = 100_000;
+
 /// Reads the page of `stream` that `options` ask for.
 pub(crate) async fn page(
     database: &Database,
@@ -82,10 +85,7 @@ impl Reading<'_> {
             .sort(query.sort)
             .hint(hint)
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-            .batch_size(
-                u32::try_from(limit).map_or(i32::MAX as u32, |limit| limit.min(ROOM_MAX as u32))
-                    + 1,
-            )
+            .batch_size(batch_size(limit))
             .session(&mut *session)
             .batch()
             .await?;
@@ -100,6 +100,11 @@ impl Reading<'_> {
         }
         Ok(())
     }
+}
+
+/// One more than the limit, so that the server knows at once that there is no more to come.
+fn batch_size(limit: usize) -> u32 {
+    u32::try_from(limit).map_or(BATCH_MAX, |limit| limit.min(BATCH_MAX)) + 1
 }
 
 /// A page in the making.
