@@ -185,14 +185,10 @@ impl Database {
     /// Closes the store's client, or leaves it to the caller whose it is.
     ///
     /// Nobody waits for readers, who may never come back for the rest of their page.
-    pub(crate) async fn close(&self) {
+    pub(crate) fn close(&self) {
         if !self.is_borrowed {
-            self.handle
-                .client()
-                .clone()
-                .shutdown()
-                .immediate(true)
-                .await;
+            let client = self.handle.client().clone();
+            tokio::spawn(async move { client.shutdown().immediate(true).await });
         }
     }
 }

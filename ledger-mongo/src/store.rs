@@ -430,7 +430,7 @@ impl Store for MongoStore {
         }
         self.0.watch.stop();
         drop(self.0.gate.write().await);
-        self.0.database.close().await;
+        self.0.database.close();
         Ok(())
     }
 }
