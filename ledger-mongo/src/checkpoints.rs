@@ -10,7 +10,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
 use mongodb::options::{ReturnDocument, WriteConcern};
 
-use crate::database::Database;
+use crate::database::{Database, Question};
 use crate::error::Failure;
 use crate::head::{Growth, Head};
 use crate::row::stored;
@@ -25,8 +25,7 @@ impl Opening {
         stream: &StreamName,
         name: &str,
     ) -> Result<Option<Checkpoint>> {
-        let database = &self.database;
-        database.ask(|| load(database, stream, name)).await
+        self.database.ask(Load(Wanted::new(stream, name))).await
     }
 
     /// Saves a checkpoint that still is at revision `expected`.
@@ -73,9 +72,12 @@ impl Opening {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>> {
-        let database = &self.database;
-        let after = after.unwrap_or("");
-        database.ask(|| names(database, stream, after, limit)).await
+        let names = Names {
+            stream: stream.clone(),
+            after: after.unwrap_or("").to_owned(),
+            limit,
+        };
+        self.database.ask(names).await
     }
 }
 
@@ -132,24 +134,26 @@ pub(crate) async fn has_any(
     Ok(found.session(session).await?.is_some())
 }
 
-async fn load(
-    database: &Database,
-    stream: &StreamName,
-    name: &str,
-) -> Result<Option<Checkpoint>, Failure> {
-    let Some(head) = Head::find(database, None, stream).await? else {
-        return Ok(None);
-    };
-    let id = checkpoint_id(head.sid, name);
-    let found = database.checkpoints.find_one(doc! { "_id": id }).await?;
-    let Some(found) = found else { return Ok(None) };
-    let value = found
-        .get_binary_generic("value")
-        .map_err(|_| unexpected("value"))?;
-    Ok(Some(Checkpoint {
-        value: Bytes::copy_from_slice(value),
-        revision: revision(&found)?,
-    }))
+/// The question for a checkpoint.
+struct Load(Wanted);
+
+impl Question for Load {
+    type Answer = Option<Checkpoint>;
+
+    async fn ask(&self, database: &Database) -> Result<Option<Checkpoint>, Failure> {
+        let Some(head) = Head::find(database, None, &self.0.stream).await? else {
+            return Ok(None);
+        };
+        let id = checkpoint_id(head.sid, &self.0.name);
+        let found = database.checkpoints.find_one(doc! { "_id": id }).await?;
+        let Some(found) = found else { return Ok(None) };
+        let value = found.get_binary_generic("value");
+        let value = value.map_err(|_| unexpected("value"))?;
+        Ok(Some(Checkpoint {
+            value: Bytes::copy_from_slice(value),
+            revision: revision(&found)?,
+        }))
+    }
 }
 
 async fn save(
@@ -256,37 +260,39 @@ async fn next_revision(database: &Database) -> Result<Revision, Failure> {
     Ok(Revision(value.unsigned_abs()))
 }
 
-async fn names(
-    database: &Database,
-    stream: &StreamName,
-    after: &str,
+/// The question for names of checkpoints.
+struct Names {
+    stream: StreamName,
+    after: String,
     limit: usize,
-) -> Result<Vec<String>, Failure> {
-    let Some(head) = Head::find(database, None, stream).await? else {
-        return Ok(Vec::new());
-    };
-    let ids = ids_behind(head.sid, after);
-    let found = database
-        .checkpoints
-        .find(doc! { "_id": ids })
-        .projection(doc! { "_id": 1 })
-        .sort(doc! { "_id": 1 })
-        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .await?;
-    let name = |found: &Document| {
+}
+
+impl Question for Names {
+    type Answer = Vec<String>;
+
+    async fn ask(&self, database: &Database) -> Result<Vec<String>, Failure> {
+        let Some(head) = Head::find(database, None, &self.stream).await? else {
+            return Ok(Vec::new());
+        };
+        let found = database
+            .checkpoints
+            .find(doc! { "_id": ids_behind(head.sid, &self.after) })
+            .projection(doc! { "_id": 1 })
+            .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(self.limit).unwrap_or(i64::MAX))
+            .await?;
         found
-            .get_document("_id")
-            .ok()?
-            .get_str("name")
-            .ok()
-            .map(str::to_owned)
-    };
-    let name = async |found: Document| name(&found).ok_or_else(|| unexpected("_id"));
-    found
-        .map_err(Failure::from)
-        .and_then(name)
-        .try_collect()
-        .await
+            .map_err(Failure::from)
+            .and_then(async |found| name_of(&found))
+            .try_collect()
+            .await
+    }
+}
+
+fn name_of(found: &Document) -> Result<String, Failure> {
+    let id = found.get_document("_id").map_err(|_| unexpected("_id"))?;
+    let name = id.get_str("name").map_err(|_| unexpected("_id"))?;
+    Ok(name.to_owned())
 }
 
 fn binary(value: &Bytes) -> Bson {

@@ -18,8 +18,21 @@ use mongodb::{Client, ClientSession, Collection};
 use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::error::{Failure, Place};
+use crate::finish::Finish;
 use crate::options::MongoOptions;
 use crate::transaction::{self, Change, Patience, within};
+
+/// What is asked without changing anything.
+pub(crate) trait Question: Send + Sync + 'static {
+    /// What it answers.
+    type Answer: Send + 'static;
+
+    /// Asks it once.
+    fn ask(
+        &self,
+        database: &Database,
+    ) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
+}
 
 /// Proof that the store is open; held until the change is made.
 pub(crate) type Entered = OwnedRwLockReadGuard<()>;
@@ -154,19 +167,20 @@ impl Database {
     }
 
     /// Asks what changes nothing, again if the server is going, coming, or busy.
-    pub(crate) async fn ask<T, F>(&self, question: impl Fn() -> F) -> Result<T>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let mut patience = Patience::new(self.place.transaction_timeout / 2);
-        loop {
-            match within(patience.most(), question()).await {
-                Err(failure) if failure.is_transient() && !patience.is_over() => {
-                    patience.pause().await;
+    pub(crate) async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer> {
+        let this = self.clone();
+        let asking = Finish::new(async move {
+            let mut patience = Patience::new(this.place.transaction_timeout / 2);
+            loop {
+                match within(patience.most(), question.ask(&this)).await {
+                    Err(failure) if failure.is_transient() && !patience.is_over() => {
+                        patience.pause().await;
+                    }
+                    answer => return answer,
                 }
-                answer => return answer.map_err(|failure| self.place.error(failure)),
             }
-        }
+        });
+        asking.await.map_err(|failure| self.place.error(failure))
     }
 
     /// The program's time, if it brings one.

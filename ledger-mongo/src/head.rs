@@ -8,7 +8,7 @@ use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
-use crate::database::Database;
+use crate::database::{Database, Question};
 use crate::error::Failure;
 use crate::random;
 use crate::row::stored;
@@ -30,6 +30,17 @@ pub(crate) struct Head {
     pub(crate) expires: bool,
     /// The time of the look.
     pub(crate) now: Timestamp,
+}
+
+/// The question for a stream in numbers.
+pub(crate) struct HeadOf(pub(crate) StreamName);
+
+impl Question for HeadOf {
+    type Answer = Option<Head>;
+
+    async fn ask(&self, database: &Database) -> Result<Option<Head>, Failure> {
+        Head::find(database, None, &self.0).await
+    }
 }
 
 /// By how much a stream is to grow.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use ledger_core::{Durability, Health, Result};
 use mongodb::bson::{Document, doc};
 
-use crate::database::Database;
+use crate::database::{Database, Question};
 use crate::error::Failure;
 
 /// The engine that keeps nothing.
@@ -13,8 +13,7 @@ const IN_MEMORY: &str = "inMemory";
 
 /// What commits survive. A server that does not tell is taken to be what servers are: durable.
 pub(crate) async fn durability(database: &Database) -> Result<Durability> {
-    let engine = database.ask(|| storage_engine(database)).await?;
-    Ok(match engine.as_deref() {
+    Ok(match storage_engine(database).await?.as_deref() {
         Some(IN_MEMORY) => Durability::Volatile,
         _ => Durability::Sync,
     })
@@ -23,14 +22,19 @@ pub(crate) async fn durability(database: &Database) -> Result<Durability> {
 /// Does a round trip, and tells what weakens the store.
 pub(crate) async fn health(database: &Database) -> Result<Health> {
     let started = Instant::now();
-    let build = database
-        .ask(async || Ok(database.handle.run_command(doc! { "buildInfo": 1 }).await?))
-        .await?;
-    let version = build.get_str("version").unwrap_or("of unknown version");
-    let mut health = Health::new(format!("MongoDB {version}"), started.elapsed());
-    let engine = database.ask(|| storage_engine(database)).await?;
-    let configuration = database.ask(|| configuration(database)).await?;
-    health.warnings = warnings(engine.as_deref(), configuration.as_ref());
+    let build = database.ask(Admin(doc! { "buildInfo": 1 })).await?;
+    let round_trip = started.elapsed();
+    let version = build
+        .as_ref()
+        .and_then(|build| build.get_str("version").ok());
+    let engine = format!("MongoDB {}", version.unwrap_or("of unknown version"));
+    let mut health = Health::new(engine, round_trip);
+    let configuration = database.ask(Admin(doc! { "replSetGetConfig": 1 })).await?;
+    let configuration = configuration
+        .as_ref()
+        .and_then(|it| it.get_document("config").ok());
+    let engine = storage_engine(database).await?;
+    health.warnings = warnings(engine.as_deref(), configuration);
     Ok(health)
 }
 
@@ -60,11 +64,11 @@ fn warnings(engine: Option<&str>, configuration: Option<&Document>) -> Vec<Strin
 }
 
 /// The name of the storage engine, if the user may know it.
-async fn storage_engine(database: &Database) -> Result<Option<String>, Failure> {
+async fn storage_engine(database: &Database) -> Result<Option<String>> {
     let parts = doc! {
         "serverStatus": 1, "repl": 0, "metrics": 0, "locks": 0, "wiredTiger": 0, "tcmalloc": 0, "network": 0,
     };
-    let status = known(run_admin(database, parts).await)?;
+    let status = database.ask(Admin(parts)).await?;
     let engine = status
         .as_ref()
         .and_then(|status| status.get_document("storageEngine").ok());
@@ -73,22 +77,22 @@ async fn storage_engine(database: &Database) -> Result<Option<String>, Failure> 
         .map(str::to_owned))
 }
 
-/// The replica set's configuration, if the user may know it and there is one.
-async fn configuration(database: &Database) -> Result<Option<Document>, Failure> {
-    let answer = known(run_admin(database, doc! { "replSetGetConfig": 1 }).await)?;
-    Ok(answer.and_then(|answer| answer.get_document("config").ok().cloned()))
-}
+/// A question for the server. What it refuses to tell is not known.
+pub(crate) struct Admin(pub(crate) Document);
 
-async fn run_admin(database: &Database, command: Document) -> Result<Document, Failure> {
-    let admin = database.handle.client().database("admin");
-    Ok(admin.run_command(command).await?)
-}
+impl Question for Admin {
+    type Answer = Option<Document>;
 
-/// What a server refuses to tell is not known.
-fn known(answer: Result<Document, Failure>) -> Result<Option<Document>, Failure> {
-    match answer {
-        Err(failure) if failure.is_refusal() => Ok(None),
-        answer => answer.map(Some),
+    async fn ask(&self, database: &Database) -> Result<Option<Document>, Failure> {
+        let admin = database.handle.client().database("admin");
+        match admin
+            .run_command(self.0.clone())
+            .await
+            .map_err(Failure::from)
+        {
+            Err(failure) if failure.is_refusal() => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 }
 

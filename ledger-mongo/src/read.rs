@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use ledger_core::{Direction, Entry, Page, ReadOptions, StreamName};
 use mongodb::ClientSession;
 
-use crate::database::Database;
+use crate::database::{Database, Question};
 use crate::error::Failure;
 use crate::head::Head;
 use crate::options::Indexes;
@@ -18,30 +18,36 @@ const ROOM_MAX: usize = 1_000;
 /// The most entries that are asked for at once; the server sends no more than 16 MiB of them anyway.
 const BATCH_MAX: u32 = 100_000;
 
-/// Reads the page of `stream` that `options` ask for.
-pub(crate) async fn page(
-    database: &Database,
-    stream: &StreamName,
-    options: &ReadOptions<u64>,
-    indexes: Indexes,
-) -> Result<Page<u64>, Failure> {
-    let mut session = database.look().await?;
-    let Some(head) = Head::find(database, Some(&mut session), stream).await? else {
-        return Ok(Page::empty());
-    };
-    let ids = ids(database, &mut session, &head, options).await?;
-    let mut collected = Collected::with_room(options.limit.min(ROOM_MAX));
-    if !ids.is_empty() {
-        let query = Query::of(&head, &ids, options, indexes);
-        let reading = Reading {
-            head: &head,
-            stream,
+/// The question for a page.
+pub(crate) struct PageOf {
+    pub(crate) stream: StreamName,
+    pub(crate) options: ReadOptions<u64>,
+    pub(crate) indexes: Indexes,
+}
+
+impl Question for PageOf {
+    type Answer = Page<u64>;
+
+    async fn ask(&self, database: &Database) -> Result<Page<u64>, Failure> {
+        let (stream, options) = (&self.stream, &self.options);
+        let mut session = database.look().await?;
+        let Some(head) = Head::find(database, Some(&mut session), stream).await? else {
+            return Ok(Page::empty());
         };
-        reading
-            .collect(database, &mut session, query, options.limit, &mut collected)
-            .await?;
+        let ids = ids(database, &mut session, &head, options).await?;
+        let mut collected = Collected::with_room(options.limit.min(ROOM_MAX));
+        if !ids.is_empty() {
+            let query = Query::of(&head, &ids, options, self.indexes);
+            let reading = Reading {
+                head: &head,
+                stream,
+            };
+            reading
+                .collect(database, &mut session, query, options.limit, &mut collected)
+                .await?;
+        }
+        Ok(collected.into_page(options, &head))
     }
-    Ok(collected.into_page(options, &head))
 }
 
 /// The ids between the cursors that the stream still holds, of the time asked for.

@@ -12,6 +12,7 @@ use mongodb::results::{CollectionSpecification, CollectionType};
 
 use crate::database::Database;
 use crate::error::Failure;
+use crate::health::Admin;
 use crate::options::Indexes;
 
 /// The format that this version writes.
@@ -80,8 +81,9 @@ fn told<T>(database: &Database, answer: Result<T, Failure>) -> Result<T> {
 /// Refuses servers that cannot hold a store.
 async fn check_server(database: &Database) -> Result<()> {
     let hello = database
-        .ask(async || Ok(database.handle.run_command(doc! { "hello": 1 }).await?))
-        .await?;
+        .ask(Admin(doc! { "hello": 1 }))
+        .await?
+        .unwrap_or_default();
     let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
     if !is_router && !hello.contains_key("setName") {
         return Err(database.place.not_a_store(STANDALONE));

@@ -20,7 +20,7 @@ use crate::group::Groups;
 use crate::health;
 use crate::insert;
 use crate::options::{Indexes, MongoOptions};
-use crate::read;
+use crate::read::PageOf;
 use crate::schema;
 use crate::transaction::Change;
 use crate::watch::Watch;
@@ -33,7 +33,7 @@ use crate::watch::Watch;
 /// Appends of one process to one stream that come while another one is being committed are committed together, and each
 /// keeps its own outcome. Calls need a tokio runtime with I/O and time.
 #[derive(Clone)]
-pub struct MongoStore(Arc<Opening>);
+pub struct MongoStore(pub(crate) Arc<Opening>);
 
 /// One opening of a store.
 pub(crate) struct Opening {
@@ -313,10 +313,12 @@ impl Store for MongoStore {
         opening.check_stream(stream)?;
         options.validate()?;
         opening.limits().check_filter(&options.filter)?;
-        let database = &opening.database;
-        database
-            .ask(|| read::page(database, stream, options, opening.indexes))
-            .await
+        let page = PageOf {
+            stream: stream.clone(),
+            options: options.clone(),
+            indexes: opening.indexes,
+        };
+        opening.database.ask(page).await
     }
 
     async fn stat(&self, stream: &StreamName) -> Result<Stat<u64>> {

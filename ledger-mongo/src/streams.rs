@@ -3,13 +3,13 @@
 use futures_util::TryStreamExt;
 use ledger_core::{Error, Result, Stat, StreamName};
 use mongodb::ClientSession;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use mongodb::options::Hint;
 
 use crate::checkpoints;
-use crate::database::Database;
+use crate::database::{Database, Question};
 use crate::error::Failure;
-use crate::head::Head;
+use crate::head::{Head, HeadOf};
 use crate::schema;
 use crate::store::Opening;
 use crate::transaction::{Change, Step};
@@ -18,7 +18,7 @@ impl Opening {
     /// The stream in numbers.
     pub(crate) async fn stat(&self, stream: &StreamName) -> Result<Stat<u64>> {
         let database = &self.database;
-        let head = database.ask(|| Head::find(database, None, stream)).await?;
+        let head = database.ask(HeadOf(stream.clone())).await?;
         let mut stat = Stat::empty(self.capabilities.durability);
         if let Some(head) = head {
             stat.first = head.oldest();
@@ -36,10 +36,8 @@ impl Opening {
         limit: usize,
     ) -> Result<Vec<StreamName>> {
         // Every name is greater than the empty text, because none is empty.
-        let after = after.map_or("", StreamName::as_str);
-        self.database
-            .ask(|| names(&self.database, after, limit))
-            .await
+        let after = after.map_or("", StreamName::as_str).to_owned();
+        self.database.ask(Names { after, limit }).await
     }
 
     /// Gives the stream another name, if it was ever appended to and the name is free.
@@ -52,25 +50,38 @@ impl Opening {
     }
 }
 
-async fn names(database: &Database, after: &str, limit: usize) -> Result<Vec<StreamName>, Failure> {
-    let holds_entries = doc! { "$lte": ["$first", "$head"] };
-    let found = database
-        .streams
-        .find(doc! { "name": { "$gt": after }, "$expr": holds_entries })
-        .projection(doc! { "name": 1 })
-        .sort(doc! { "name": 1 })
-        .hint(Hint::Keys(schema::name_index()))
-        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .await?;
-    let name = |found: mongodb::bson::Document| match found.get_str("name") {
+/// The question for names of streams that hold entries.
+struct Names {
+    after: String,
+    limit: usize,
+}
+
+impl Question for Names {
+    type Answer = Vec<StreamName>;
+
+    async fn ask(&self, database: &Database) -> Result<Vec<StreamName>, Failure> {
+        let holds_entries = doc! { "$lte": ["$first", "$head"] };
+        let found = database
+            .streams
+            .find(doc! { "name": { "$gt": &self.after }, "$expr": holds_entries })
+            .projection(doc! { "name": 1 })
+            .sort(doc! { "name": 1 })
+            .hint(Hint::Keys(schema::name_index()))
+            .limit(i64::try_from(self.limit).unwrap_or(i64::MAX))
+            .await?;
+        found
+            .map_err(Failure::from)
+            .and_then(async |found| name_of(&found))
+            .try_collect()
+            .await
+    }
+}
+
+fn name_of(found: &Document) -> Result<StreamName, Failure> {
+    match found.get_str("name") {
         Ok(name) => Ok(StreamName::from(name)),
         Err(_) => Err(Failure::damage("a stream without a name")),
-    };
-    found
-        .map_err(Failure::from)
-        .and_then(async |found| name(found))
-        .try_collect()
-        .await
+    }
 }
 
 /// A change of name.
