@@ -56,6 +56,14 @@ fn a_set_of_three_has_another_primary_when_one_is_killed_or_frozen_or_steps_down
 }
 
 #[test]
+fn a_standalone_server_answers() {
+    let Some(server) = Mongo::private_standalone() else {
+        return;
+    };
+    assert!(server.nodes().iter().all(answers));
+}
+
+#[test]
 fn a_dropped_set_leaves_nothing_behind() {
     if Mongo::private().is_none() {
         return;

@@ -22,19 +22,21 @@ const URL_VARIABLE: &str = "LEDGER_TEST_MONGO_URL";
 
 /// What is set otherwise than in a server fresh from its package: little memory and disk for each, and test commands,
 /// by which a server fails when told to. Durability is that of production.
-const SETTINGS: [&str; 5] = [
-    "--replSet=ledger",
+const SETTINGS: [&str; 4] = [
     "--wiredTigerCacheSizeGB=0.25",
     "--wiredTigerEngineConfigString=log=(file_max=10MB)",
     "--setParameter=diagnosticDataCollectionEnabled=false",
     "--setParameter=enableTestCommands=1",
 ];
 
-/// An oplog that tests do not fill by chance.
-const OPLOG: &[&str] = &["--oplogSize=64"];
+/// A member of a set, with an oplog that tests do not fill by chance.
+const MEMBER: &[&str] = &["--replSet=ledger", "--oplogSize=64"];
 
-/// An oplog of a megabyte, of which the server soon drops what it must not keep.
-const SMALL_OPLOG: &[&str] = &["--oplogSize=1", "--syncdelay=1"];
+/// A member with an oplog of a megabyte, of which the server soon drops what it must not keep.
+const FORGETFUL: &[&str] = &["--replSet=ledger", "--oplogSize=1", "--syncdelay=1"];
+
+/// A server of its own, which knows no transactions.
+const STANDALONE: &[&str] = &[];
 
 /// A replica set that has a primary, and its address. It asks for no name and no password.
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl Mongo {
     /// # Panics
     /// If there is no server and `LEDGER_TEST_REQUIRE` is `all`.
     pub fn private_set(servers: usize) -> Option<Self> {
-        let set = Self::start_set(&env::temp_dir(), servers, OPLOG);
+        let set = Self::start_set(&env::temp_dir(), servers, MEMBER);
         or_skip("MongoDB of its own", set)
     }
 
@@ -83,8 +85,17 @@ impl Mongo {
     /// # Panics
     /// If there is no server and `LEDGER_TEST_REQUIRE` is `all`.
     pub fn private_with_small_oplog() -> Option<Self> {
-        let set = Self::start_set(&env::temp_dir(), 1, SMALL_OPLOG);
+        let set = Self::start_set(&env::temp_dir(), 1, FORGETFUL);
         or_skip("MongoDB with a small oplog", set)
+    }
+
+    /// A server like [`private`](Self::private) that is no replica set.
+    ///
+    /// # Panics
+    /// If there is no server and `LEDGER_TEST_REQUIRE` is `all`.
+    pub fn private_standalone() -> Option<Self> {
+        let server = Self::start_set(&env::temp_dir(), 1, STANDALONE);
+        or_skip("MongoDB that is no replica set", server)
     }
 
     /// Starts a set of one server. If it runs on this machine itself, its files are in a directory within `dir`.
@@ -92,7 +103,7 @@ impl Mongo {
     /// # Errors
     /// Why there is none.
     pub fn start(dir: &Path) -> Result<Self> {
-        Self::start_set(dir, 1, OPLOG)
+        Self::start_set(dir, 1, MEMBER)
     }
 
     fn find() -> Result<Self> {
@@ -119,13 +130,15 @@ impl Mongo {
 
     fn on(host: Host, ports: &[u16], settings: &[&str]) -> Result<Self> {
         let host = Arc::new(host);
-        let settings = SETTINGS.iter().chain(settings);
-        let settings: Vec<_> = settings.map(|setting| (*setting).to_owned()).collect();
+        let arguments = SETTINGS.iter().chain(settings);
+        let arguments: Vec<_> = arguments.map(|it| (*it).to_owned()).collect();
         let ports = ports.iter().copied().enumerate();
-        let nodes = ports.map(|(number, port)| Node::start(&host, number, port, settings.clone()));
+        let nodes = ports.map(|(number, port)| Node::start(&host, number, port, arguments.clone()));
         let nodes: Vec<_> = nodes.collect::<Result<_>>()?;
-        set::initiate(&nodes)?;
-        let url = url(&nodes);
+        let url = match settings == STANDALONE {
+            true => format!("mongodb://{}/?directConnection=true", nodes[0].address()),
+            false => set::initiate(&nodes)?,
+        };
         Ok(Self { url, nodes })
     }
 
@@ -159,15 +172,6 @@ impl Mongo {
         let step_down = doc! { "replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 5 };
         primary.run(step_down).map(drop)
     }
-}
-
-fn url(nodes: &[Node]) -> String {
-    let addresses: Vec<_> = nodes.iter().map(Node::address).collect();
-    format!(
-        "mongodb://{}/?replicaSet={}",
-        addresses.join(","),
-        set::NAME
-    )
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::node::Node;
 use crate::Result;
 
 /// The name of every set.
-pub(super) const NAME: &str = "ledger";
+const NAME: &str = "ledger";
 
 /// A set without a primary for longer will not get one.
 const ELECTION_MAX: Duration = Duration::from_secs(60);
@@ -31,11 +31,11 @@ enum Role {
     Neither,
 }
 
-/// Makes `nodes` a replica set, and returns when one is its primary and the others follow.
+/// Makes `nodes` a replica set, and answers its address when one is its primary and the others follow.
 ///
 /// # Errors
 /// If they refuse, or cannot agree.
-pub(super) fn initiate(nodes: &[Node]) -> Result<()> {
+pub(super) fn initiate(nodes: &[Node]) -> Result<String> {
     let first = nodes.first().ok_or("a set has at least one server")?;
     let config = config(nodes);
     first
@@ -45,7 +45,12 @@ pub(super) fn initiate(nodes: &[Node]) -> Result<()> {
         let roles: Vec<_> = nodes.iter().filter_map(|node| role(node).ok()).collect();
         let is_whole = roles.len() == nodes.len() && !roles.contains(&Role::Neither);
         (is_whole && roles.contains(&Role::Primary)).then_some(())
-    })
+    })?;
+    let addresses: Vec<_> = nodes.iter().map(Node::address).collect();
+    Ok(format!(
+        "mongodb://{}/?replicaSet={NAME}",
+        addresses.join(",")
+    ))
 }
 
 /// Elections are quick to come: the servers are on one machine, and their failing is what tests are for.
