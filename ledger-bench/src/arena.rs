@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ledger_testservers::Postgres;
+use ledger_testservers::{Mongo, Postgres};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -32,6 +32,7 @@ pub(crate) struct Arena {
     /// How many rounds count.
     pub(crate) rounds: usize,
     postgres: OnceCell<Postgres>,
+    mongo: OnceCell<Mongo>,
 }
 
 impl Arena {
@@ -50,6 +51,7 @@ impl Arena {
             size,
             rounds,
             postgres: OnceCell::new(),
+            mongo: OnceCell::new(),
         })
     }
 
@@ -97,6 +99,18 @@ impl Arena {
         }
         let server = Postgres::start(&self.dir)?;
         Ok(self.postgres.get_or_init(|| server))
+    }
+
+    /// The MongoDB server of the races: started by the first of them, with its files on the disk to be measured.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn mongo(&self) -> Result<&Mongo> {
+        if let Some(server) = self.mongo.get() {
+            return Ok(server);
+        }
+        let server = Mongo::start(&self.dir)?;
+        Ok(self.mongo.get_or_init(|| server))
     }
 
     /// Measures what it takes to make 4 KiB at the end of a file durable: the median of many times.

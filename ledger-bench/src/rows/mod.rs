@@ -12,7 +12,7 @@ use clap::ValueEnum;
 
 use crate::Result;
 use crate::arena::Arena;
-use crate::postgres;
+use crate::{mongo, postgres};
 use crate::work::{Keys, Payloads};
 
 /// A row of the report.
@@ -34,11 +34,26 @@ pub(crate) enum Row {
     PostgresOneAtATime,
     /// Pages, on Postgres
     PostgresRead,
+    /// Batches, on MongoDB
+    MongoAppend,
+    /// One entry at a time, by one task and by many, on MongoDB
+    MongoOneAtATime,
+    /// Pages, on MongoDB
+    MongoRead,
+}
+
+/// What a row cannot be run without.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+    Mongo,
 }
 
 impl Row {
     /// All rows, in the order they must run in: the memory of the flights is the peak of the process so far.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Flights,
         Self::Append,
         Self::OneAtATime,
@@ -47,15 +62,23 @@ impl Row {
         Self::PostgresAppend,
         Self::PostgresOneAtATime,
         Self::PostgresRead,
+        Self::MongoAppend,
+        Self::MongoOneAtATime,
+        Self::MongoRead,
     ];
 
-    /// Tells whether the row cannot be run without a Postgres server.
+    /// The engine of the row's stores.
     #[cfg(test)]
-    pub(crate) fn needs_postgres(self) -> bool {
-        matches!(
-            self,
-            Self::PostgresAppend | Self::PostgresOneAtATime | Self::PostgresRead
-        )
+    pub(crate) fn engine(self) -> Engine {
+        match self {
+            Self::Flights | Self::Append | Self::OneAtATime | Self::Read | Self::TypedLayer => {
+                Engine::Sqlite
+            }
+            Self::PostgresAppend | Self::PostgresOneAtATime | Self::PostgresRead => {
+                Engine::Postgres
+            }
+            Self::MongoAppend | Self::MongoOneAtATime | Self::MongoRead => Engine::Mongo,
+        }
     }
 
     /// Runs the row and answers the sections of its report.
@@ -93,6 +116,19 @@ impl Row {
             Self::PostgresRead => vec![
                 postgres::read(arena, Payloads::Bytes100)?,
                 postgres::read(arena, Payloads::Bytes1024)?,
+            ],
+            Self::MongoAppend => vec![
+                mongo::append(arena, Keys::Random, Payloads::Bytes100)?,
+                mongo::append(arena, Keys::None, Payloads::Bytes100)?,
+                mongo::append(arena, Keys::Random, Payloads::Bytes1024)?,
+            ],
+            Self::MongoOneAtATime => vec![
+                mongo::one_task(arena, Keys::Random)?,
+                mongo::many_tasks(arena, Keys::Random)?,
+            ],
+            Self::MongoRead => vec![
+                mongo::read(arena, Payloads::Bytes100)?,
+                mongo::read(arena, Payloads::Bytes1024)?,
             ],
         };
         Ok(reports.iter().map(ToString::to_string).collect())
