@@ -12,6 +12,7 @@ use mongodb::error::{
     UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
 };
 
+const WRITE_CONFLICT: i32 = 112;
 const UNAUTHORIZED: i32 = 13;
 const AUTHENTICATION_FAILED: i32 = 18;
 const NAMESPACE_EXISTS: i32 = 48;
@@ -128,6 +129,11 @@ impl Failure {
     /// Whether the server refused what it was told, so that something else may well succeed.
     pub(crate) fn is_refusal(&self) -> bool {
         self.code().is_some() && !self.is_transient() && !self.may_have_happened
+    }
+
+    /// Whether another transaction has written, or holds, what was to be written.
+    pub(crate) fn is_write_conflict(&self) -> bool {
+        self.code() == Some(WRITE_CONFLICT)
     }
 
     /// Whether an entry of a unique index is taken already.

@@ -41,6 +41,7 @@ mod insert;
 mod json;
 mod marks;
 mod options;
+mod orphans;
 #[cfg(test)]
 mod plans;
 mod query;

@@ -10,11 +10,14 @@ use mongodb::ClientSession;
 
 use crate::database::Database;
 use crate::error::Failure;
-use crate::random;
+use crate::{orphans, random};
 
 /// The first pause is up to this long, and each later one up to twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// Who finds the way barred for so long looks around for who does it, and again after as long.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// A server that was told to commit and says nothing for so long is asked again, perhaps another one by then.
 const COMMIT_ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -60,6 +63,9 @@ pub(crate) async fn run<C: Change>(
                     && !failure.may_have_happened()
                     && !patience.is_over() =>
             {
+                if failure.is_write_conflict() && patience.is_time_to_look_around() {
+                    orphans::end(database).await;
+                }
                 patience.pause().await;
             }
             Err(failure) => return Err(failure),
@@ -141,14 +147,17 @@ pub(crate) async fn within_reason<T>(
 pub(crate) struct Patience {
     timeout: Duration,
     started: Instant,
+    looked_around: Instant,
     pause: Duration,
 }
 
 impl Patience {
     pub(crate) fn new(timeout: Duration) -> Self {
+        let now = Instant::now();
         Self {
             timeout,
-            started: Instant::now(),
+            started: now,
+            looked_around: now,
             pause: PAUSE,
         }
     }
@@ -160,6 +169,14 @@ impl Patience {
 
     pub(crate) fn is_over(&self) -> bool {
         self.started.elapsed() >= self.timeout
+    }
+
+    fn is_time_to_look_around(&mut self) -> bool {
+        let is_time = self.looked_around.elapsed() >= LOOK_AROUND;
+        if is_time {
+            self.looked_around = Instant::now();
+        }
+        is_time
     }
 
     /// Waits, longer each time, and never as long as another one who began at the same moment.
