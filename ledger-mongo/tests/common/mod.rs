@@ -54,10 +54,20 @@ impl Place {
         self.database().collection(name)
     }
 
-    /// Makes a user who may do `privileges` and nothing else.
-    pub(crate) async fn user(&self, name: &str, password: &str, roles: Document) {
+    /// The URL of the server, for one of the database's users.
+    pub(crate) fn url_as(&self, user: &str, password: &str) -> String {
+        let hosts = self.url.trim_start_matches("mongodb://");
+        let hosts = hosts.rsplit('@').next().expect("there is a last part");
+        format!(
+            "mongodb://{user}:{password}@{hosts}&authSource={}",
+            self.database
+        )
+    }
+
+    /// Makes a user who has `role` and no other.
+    pub(crate) async fn user(&self, name: &str, password: &str, role: Document) {
         self.database()
-            .run_command(doc! { "createUser": name, "pwd": password, "roles": [roles] })
+            .run_command(doc! { "createUser": name, "pwd": password, "roles": [role] })
             .await
             .expect("the user is made");
     }
