@@ -64,6 +64,15 @@ fn a_standalone_server_answers() {
 }
 
 #[test]
+fn a_set_with_passwords_tells_its_administrators() {
+    let Some(set) = Mongo::private_with_passwords() else {
+        return;
+    };
+    assert!(set.nodes().iter().all(answers));
+    assert!(set.url().starts_with("mongodb://ledger:of-no-secret@127.0.0.1"));
+}
+
+#[test]
 fn a_dropped_set_leaves_nothing_behind() {
     if Mongo::private().is_none() {
         return;

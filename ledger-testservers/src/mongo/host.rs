@@ -1,7 +1,8 @@
 //! Where the servers of a replica set run.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::Result;
 use crate::keeper::Keeper;
-use crate::name::fresh_name;
+use crate::name::{fresh_name, random};
 use crate::programs::{find_dir, run};
 
 /// Where `scripts/install-servers` puts the programs of servers that this machine's packages do not have.
@@ -92,6 +93,20 @@ impl Host {
             },
             _keeper: keeper,
         })
+    }
+
+    /// Makes the key that members of a set with passwords know each other by, and tells how they are started with it.
+    ///
+    /// # Errors
+    /// Those of the file system; and in Docker, where nobody can connect from within to make the first user.
+    pub(super) fn lock(&self) -> Result<Vec<String>> {
+        let Kind::Machine { dir, .. } = &self.kind else {
+            return Err("only servers outside of containers are given passwords".into());
+        };
+        let key = dir.path().join("key");
+        fs::write(&key, format!("{:016x}", random()))?;
+        fs::set_permissions(&key, Permissions::from_mode(0o400))?;
+        Ok(vec![format!("--keyFile={}", key.display())])
     }
 
     /// Makes a place for a server, the `number`th, that is to be started with `arguments`.

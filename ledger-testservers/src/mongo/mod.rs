@@ -38,7 +38,7 @@ const FORGETFUL: &[&str] = &["--replSet=ledger", "--oplogSize=1", "--syncdelay=1
 /// A server of its own, which knows no transactions.
 const STANDALONE: &[&str] = &[];
 
-/// A replica set that has a primary, and its address. It asks for no name and no password.
+/// A replica set that has a primary, and its address. Unless told otherwise, it asks for no name and no password.
 #[derive(Debug)]
 pub struct Mongo {
     url: String,
@@ -98,6 +98,18 @@ impl Mongo {
         or_skip("MongoDB that is no replica set", server)
     }
 
+    /// A set like [`private`](Self::private) that asks for a name and a password; those in its address are an
+    /// administrator's. Runs on this machine itself, never in a container.
+    ///
+    /// # Panics
+    /// If there is no server and `LEDGER_TEST_REQUIRE` is `all`.
+    pub fn private_with_passwords() -> Option<Self> {
+        or_skip(
+            "MongoDB with passwords",
+            Self::start_locked(&env::temp_dir()),
+        )
+    }
+
     /// Starts a set of one server. If it runs on this machine itself, its files are in a directory within `dir`.
     ///
     /// # Errors
@@ -126,6 +138,21 @@ impl Mongo {
             Ok(host) => Self::on(host, &ports, settings),
             Err(no_program) => Err(format!("{no_docker}; {no_program}").into()),
         }
+    }
+
+    fn start_locked(dir: &Path) -> Result<Self> {
+        let host = Host::machine(dir)?;
+        let key = host.lock()?;
+        let settings: Vec<_> = key
+            .iter()
+            .map(String::as_str)
+            .chain(MEMBER.iter().copied())
+            .collect();
+        let mut set = Self::on(host, &[port::free()?], &settings)?;
+        set::make_administrator(&set.nodes)?;
+        let with_password = format!("mongodb://{}:{}@", set::ADMINISTRATOR, set::PASSWORD);
+        set.url = set.url.replacen("mongodb://", &with_password, 1);
+        Ok(set)
     }
 
     fn on(host: Host, ports: &[u16], settings: &[&str]) -> Result<Self> {

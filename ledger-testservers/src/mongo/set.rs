@@ -10,6 +10,12 @@ use crate::Result;
 /// The name of every set.
 const NAME: &str = "ledger";
 
+/// Who may do everything in a set with passwords.
+pub(super) const ADMINISTRATOR: &str = "ledger";
+
+/// That user's password: no secret, but asked for.
+pub(super) const PASSWORD: &str = "of-no-secret";
+
 /// A set without a primary for longer will not get one.
 const ELECTION_MAX: Duration = Duration::from_secs(60);
 
@@ -63,6 +69,15 @@ fn config(nodes: &[Node]) -> Document {
         "members": members.map(Bson::from).collect::<Vec<_>>(),
         "settings": { "electionTimeoutMillis": 2_000, "heartbeatIntervalMillis": 500 },
     }
+}
+
+/// Makes the first user of a new set, which whoever comes from the same machine may do.
+///
+/// # Errors
+/// If there is one already.
+pub(super) fn make_administrator(nodes: &[Node]) -> Result<()> {
+    let user = doc! { "createUser": ADMINISTRATOR, "pwd": PASSWORD, "roles": ["root"] };
+    primary(nodes)?.connect(WORK_MAX)?.run(user).map(drop)
 }
 
 /// Answers the primary, after the next election if there is none now.
