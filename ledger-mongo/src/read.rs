@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::head::Head;
 use crate::options::Indexes;
 use crate::query::{Query, first_since};
-use crate::row::{self, Row, damaged};
+use crate::row::{self, damaged};
 
 /// Entries are made room for in advance, but no more than this.
 const ROOM_MAX: usize = 1_000;
@@ -127,10 +127,10 @@ impl Collected {
         }
     }
 
-    fn take(&mut self, (id, row): (u64, Row), head: &Head) {
-        match row {
-            Row::Entry(entry) if !entry.is_expired(head.now) => self.entries.push(entry),
-            Row::Entry(_) | Row::Tombstone => self.tombstones.push(id),
+    fn take(&mut self, (id, entry): (u64, Option<Entry<u64>>), head: &Head) {
+        match entry {
+            Some(entry) if !entry.is_expired(head.now) => self.entries.push(entry),
+            _ => self.tombstones.push(id),
         }
     }
 

@@ -15,12 +15,6 @@ use crate::json;
 /// The `expires_at` of a tombstone: less than every time there is.
 pub(crate) const PURGED: f64 = f64::NEG_INFINITY;
 
-/// What stands at an id.
-pub(crate) enum Row {
-    Entry(Entry<u64>),
-    Tombstone,
-}
-
 /// The `_id` of an entry.
 pub(crate) fn entry_id(sid: i64, id: u64) -> Document {
     doc! { "s": sid, "i": stored(id) }
@@ -123,8 +117,11 @@ pub(crate) fn pair((key, value): (&String, &String)) -> Document {
     doc! { "k": key, "v": value }
 }
 
-/// Reads the document back, and the id it stands at.
-pub(crate) fn read(document: &RawDocument, stream: &StreamName) -> Result<(u64, Row), Failure> {
+/// Reads the document back: the id it stands at, and the entry; none if a tombstone is all that is left.
+pub(crate) fn read(
+    document: &RawDocument,
+    stream: &StreamName,
+) -> Result<(u64, Option<Entry<u64>>), Failure> {
     let mut entry = Entry::recorded(
         0,
         stream.clone(),
@@ -140,13 +137,7 @@ pub(crate) fn read(document: &RawDocument, stream: &StreamName) -> Result<(u64, 
             take(&mut entry, field.as_str(), value).ok_or_else(|| unexpected(field.as_str()))?;
         }
     }
-    let id = entry.id;
-    let row = if is_purged {
-        Row::Tombstone
-    } else {
-        Row::Entry(entry)
-    };
-    Ok((id, row))
+    Ok((entry.id, (!is_purged).then_some(entry)))
 }
 
 /// Takes one field; none if it is not what [`write`] writes.
@@ -222,7 +213,7 @@ mod tests {
         let time = Timestamp::from_micros(i64::MAX);
         let mut writer = Writer::with_capacity(0);
         write(&mut writer, (-5, 7), time, &new);
-        let (id, Row::Entry(read)) = read(&writer.finish(), &"s".into()).unwrap() else {
+        let (id, Some(read)) = read(&writer.finish(), &"s".into()).unwrap() else {
             panic!("it is an entry")
         };
         assert_eq!(id, 7);
@@ -252,10 +243,7 @@ mod tests {
     fn a_purged_document_is_a_tombstone() {
         let document =
             mongodb::bson::rawdoc! { "_id": { "s": 1_i64, "i": 3_i64 }, "expires_at": PURGED };
-        assert!(matches!(
-            read(&document, &"s".into()),
-            Ok((3, Row::Tombstone))
-        ));
+        assert!(matches!(read(&document, &"s".into()), Ok((3, None))));
     }
 
     #[test]

@@ -170,9 +170,9 @@ async fn sessions(place: &Place) -> Vec<Document> {
     let idle = doc! { "$listLocalSessions": { "allUsers": true } };
     let admin = place.admin.database("config");
     let listed = doc! { "aggregate": 1, "pipeline": [idle], "cursor": { "batchSize": 1_000 } };
-    let answer = admin.run_command(listed).await.unwrap();
-    let cursor = answer.get_document("cursor").unwrap();
-    let sessions = cursor.get_array("firstBatch").unwrap().iter();
+    let answer = admin.run_command(listed).await.expect("they are listed");
+    let cursor = answer.get_document("cursor").expect("as a cursor");
+    let sessions = cursor.get_array("firstBatch").expect("all at once").iter();
     let id = |session: &Bson| {
         session
             .as_document()?
