@@ -1,6 +1,6 @@
 //! Nothing is lost, missed or doubled, whatever happens to servers, to sessions, to connections and to programs.
 //!
-//! `LEDGER_CHAOS=long` makes it last twenty times as long.
+//! `LEDGER_CHAOS=long` makes it last fifteen times as long.
 
 use std::env;
 
@@ -77,7 +77,7 @@ fn nothing_is_lost_missed_or_doubled_on_a_set_of_three() {
     let test = "nothing_is_lost_missed_or_doubled_on_a_set_of_three";
     let mut crew = Crew::start(test, 2, &[(URL, &url)]);
     crew.wait_for(ACKNOWLEDGED);
-    for _ in 0..rounds(3) {
+    for _ in 0..rounds(2) {
         kill_primary(&set, &mut crew);
         step_down(&set, &mut crew);
         freeze_primary(&set, &mut crew);
@@ -85,13 +85,13 @@ fn nothing_is_lost_missed_or_doubled_on_a_set_of_three() {
         replace_a_program(&mut crew);
     }
     let verdict = runtime.block_on(end(crew, &set));
-    println!("a set of three, {} rounds: {verdict}", rounds(3));
-    judge(&verdict, rounds(3));
+    println!("a set of three, {} rounds: {verdict}", rounds(2));
+    judge(&verdict, rounds(2));
 }
 
 fn rounds(short: usize) -> usize {
     match env::var("LEDGER_CHAOS") {
-        Ok(length) if length == "long" => 20 * short,
+        Ok(length) if length == "long" => 15 * short,
         _ => short,
     }
 }
