@@ -4,9 +4,9 @@
 //! Otherwise (white space, numbers beyond 64 bits or written in another way, keys that come twice) it is stored as bytes,
 //! as is a payload whose keys MongoDB could not name in a query: empty ones, with dots, or beginning with a dollar.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::io::Write;
 
 use mongodb::bson::{RawBsonRef, RawDocument, RawDocumentBuf};
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
@@ -50,8 +50,8 @@ pub(crate) fn write_json(out: &mut Vec<u8>, value: RawBsonRef<'_>) -> Option<()>
         RawBsonRef::Null => out.extend(b"null"),
         RawBsonRef::Boolean(true) => out.extend(b"true"),
         RawBsonRef::Boolean(false) => out.extend(b"false"),
-        RawBsonRef::Int32(number) => write!(out, "{number}").ok()?,
-        RawBsonRef::Int64(number) => write!(out, "{number}").ok()?,
+        RawBsonRef::Int32(number) => write_scalar(out, &number)?,
+        RawBsonRef::Int64(number) => write_scalar(out, &number)?,
         RawBsonRef::Double(number) => write_scalar(out, &number)?,
         RawBsonRef::String(text) => write_text(out, text)?,
         RawBsonRef::Array(values) => {
@@ -180,7 +180,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let depth = deeper::<A::Error>(self.depth)?;
         self.writer.open_document(self.key);
         let mut keys = Keys::default();
-        while let Some(key) = members.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(key) = members.next_key_seed(Key)? {
             if !can_name(&key) {
                 return Err(A::Error::custom("a query could not name the key"));
             }
@@ -190,7 +190,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                 depth,
             };
             members.next_value_seed(value)?;
-            if !keys.insert(key.into_owned()) {
+            if !keys.insert(key) {
                 return Err(A::Error::custom("a key comes twice"));
             }
         }
@@ -210,16 +210,43 @@ fn can_name(key: &str) -> bool {
     !key.is_empty() && !key.starts_with('$') && !key.contains(['.', '\0'])
 }
 
-/// The keys of an object so far.
-#[derive(Default)]
-struct Keys {
-    few: Vec<String>,
-    many: HashSet<String>,
+/// A key, which is a part of the text unless something in it is escaped.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
 }
 
-impl Keys {
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(key))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(key.to_owned()))
+    }
+}
+
+/// The keys of an object so far.
+#[derive(Default)]
+struct Keys<'de> {
+    few: Vec<Cow<'de, str>>,
+    many: HashSet<Cow<'de, str>>,
+}
+
+impl<'de> Keys<'de> {
     /// Notes `key`, and tells whether it is new.
-    fn insert(&mut self, key: String) -> bool {
+    fn insert(&mut self, key: Cow<'de, str>) -> bool {
         if self.few.contains(&key) || self.many.contains(&key) {
             return false;
         }

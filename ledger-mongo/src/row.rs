@@ -9,7 +9,7 @@ use ledger_core::{Bytes, ContentType, Entry, NewEntry, Payload, StreamName, Text
 use mongodb::bson::{Document, RawArray, RawBsonRef, RawDocument, doc};
 
 use crate::document::Writer;
-use crate::error::Failure;
+use crate::error::{DOCUMENT_BYTES_MAX, Failure};
 use crate::json;
 
 /// The `expires_at` of a tombstone: less than every time there is.
@@ -122,46 +122,59 @@ pub(crate) fn read(
     document: &RawDocument,
     stream: &StreamName,
 ) -> Result<(u64, Option<Entry<u64>>), Failure> {
-    let mut entry = Entry::recorded(
-        0,
-        stream.clone(),
-        Timestamp::from_micros(0),
-        NewEntry::new(Payload::json(Bytes::new())),
-    );
-    let mut is_purged = false;
+    let mut found = Found::new(stream);
     for element in document {
         let (field, value) = element.map_err(damaged)?;
-        if field.as_str() == "expires_at" && value.as_f64() == Some(PURGED) {
-            is_purged = true;
-        } else {
-            take(&mut entry, field.as_str(), value).ok_or_else(|| unexpected(field.as_str()))?;
-        }
+        let taken = found.take(field.as_str(), value);
+        taken.ok_or_else(|| unexpected(field.as_str()))?;
     }
-    Ok((entry.id, (!is_purged).then_some(entry)))
+    Ok((found.entry.id, (!found.is_purged).then_some(found.entry)))
 }
 
-/// Takes one field; none if it is not what [`write`] writes.
-fn take(entry: &mut Entry<u64>, field: &str, value: RawBsonRef<'_>) -> Option<()> {
-    let text = || value.as_str().map(str::to_owned);
-    let time = || value.as_i64().map(Timestamp::from_micros);
-    match field {
-        "_id" => entry.id = id_of(value)?,
-        "recorded_at" => entry.recorded_at = time()?,
-        "updated_at" => entry.updated_at = Some(time()?),
-        "expires_at" => entry.expires_at = Some(time()?),
-        "schema_version" => entry.schema_version = u32::try_from(value.as_i64()?).ok()?,
-        "kind" => entry.kind = Some(text()?),
-        "order_key" => entry.order_key = Some(text()?),
-        "dedup_key" => entry.dedup_key = Some(text()?),
-        "content_type" => entry.value.content_type = ContentType::from_stored(value.as_str()?),
-        "payload" => entry.value.bytes = payload(value)?,
-        "metadata" => entry.metadata = pairs(value.as_array()?)?,
-        "annotations" => entry.annotations = pairs(value.as_array()?)?,
-        "tags" => entry.tags = tags(value.as_array()?)?,
-        // Also what a user adds for queries of their own.
-        _ => {}
+/// What was read of a document so far.
+struct Found {
+    entry: Entry<u64>,
+    /// The size of the payload, which is told before it.
+    bytes: usize,
+    is_purged: bool,
+}
+
+impl Found {
+    fn new(stream: &StreamName) -> Self {
+        let nothing = NewEntry::new(Payload::json(Bytes::new()));
+        Self {
+            entry: Entry::recorded(0, stream.clone(), Timestamp::from_micros(0), nothing),
+            bytes: 0,
+            is_purged: false,
+        }
     }
-    Some(())
+
+    /// Takes one field; none if it is not what [`write`] writes.
+    fn take(&mut self, field: &str, value: RawBsonRef<'_>) -> Option<()> {
+        let entry = &mut self.entry;
+        let text = || value.as_str().map(str::to_owned);
+        let time = || value.as_i64().map(Timestamp::from_micros);
+        match field {
+            "_id" => entry.id = id_of(value)?,
+            "recorded_at" => entry.recorded_at = time()?,
+            "updated_at" => entry.updated_at = Some(time()?),
+            "expires_at" if value.as_f64() == Some(PURGED) => self.is_purged = true,
+            "expires_at" => entry.expires_at = Some(time()?),
+            "schema_version" => entry.schema_version = u32::try_from(value.as_i64()?).ok()?,
+            "kind" => entry.kind = Some(text()?),
+            "order_key" => entry.order_key = Some(text()?),
+            "dedup_key" => entry.dedup_key = Some(text()?),
+            "content_type" => entry.value.content_type = ContentType::from_stored(value.as_str()?),
+            "bytes" => self.bytes = usize::try_from(value.as_i32()?).ok()?,
+            "payload" => entry.value.bytes = payload(value, self.bytes)?,
+            "metadata" => entry.metadata = pairs(value.as_array()?)?,
+            "annotations" => entry.annotations = pairs(value.as_array()?)?,
+            "tags" => entry.tags = tags(value.as_array()?)?,
+            // Also what a user adds for queries of their own.
+            _ => {}
+        }
+        Some(())
+    }
 }
 
 /// The id in an `_id`.
@@ -170,11 +183,12 @@ pub(crate) fn id_of(value: RawBsonRef<'_>) -> Option<u64> {
     u64::try_from(id).ok()
 }
 
-fn payload(value: RawBsonRef<'_>) -> Option<Bytes> {
+/// The payload, which was `bytes` long: room for just that need not be given back.
+fn payload(value: RawBsonRef<'_>, bytes: usize) -> Option<Bytes> {
     if let Some(binary) = value.as_binary() {
         return Some(Bytes::copy_from_slice(binary.bytes));
     }
-    let mut text = Vec::with_capacity(128);
+    let mut text = Vec::with_capacity(bytes.min(DOCUMENT_BYTES_MAX));
     json::write_json(&mut text, value)?;
     Some(text.into())
 }
