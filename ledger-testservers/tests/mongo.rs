@@ -69,7 +69,10 @@ fn a_set_with_passwords_tells_its_administrators() {
         return;
     };
     assert!(set.nodes().iter().all(answers));
-    assert!(set.url().starts_with("mongodb://ledger:of-no-secret@127.0.0.1"));
+    assert!(
+        set.url()
+            .starts_with("mongodb://ledger:of-no-secret@127.0.0.1")
+    );
 }
 
 #[test]

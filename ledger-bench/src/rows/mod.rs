@@ -12,8 +12,8 @@ use clap::ValueEnum;
 
 use crate::Result;
 use crate::arena::Arena;
-use crate::{mongo, postgres};
 use crate::work::{Keys, Payloads};
+use crate::{mongo, postgres};
 
 /// A row of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
