@@ -149,7 +149,7 @@ impl Found {
         }
     }
 
-    /// Takes one field; none if it is not what [`write`] writes.
+    /// Takes one field; none if it is not what [`write()`] writes.
     fn take(&mut self, field: &str, value: RawBsonRef<'_>) -> Option<()> {
         let entry = &mut self.entry;
         let text = || value.as_str().map(str::to_owned);

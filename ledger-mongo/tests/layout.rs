@@ -26,7 +26,8 @@ const HOSTILE: [&str; 12] = [
 
 async fn stored(place: &Place, filter: Document) -> Vec<Document> {
     let found = place.collection("ledger_entries").find(filter).await;
-    found.unwrap().try_collect().await.unwrap()
+    let found = found.expect("the query runs").try_collect().await;
+    found.expect("the documents come")
 }
 
 #[tokio::test]

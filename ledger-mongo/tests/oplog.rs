@@ -29,7 +29,7 @@ async fn overrun(place: &Place) {
         noise
             .insert_one(doc! { "bytes": bytes.clone() })
             .await
-            .unwrap();
+            .expect("the noise is written");
     }
 }
 
