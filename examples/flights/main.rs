@@ -1,9 +1,10 @@
-//! A year of flights, or the first day of one, in a SQLite file or in Postgres.
+//! A year of flights, or the first day of one, in a SQLite file, in Postgres or in MongoDB.
 //!
 //! ```text
 //! cargo run --release --example flights                                     # one day, in a store that is removed
 //! cargo run --release --example flights -- year.jsonl.gz --store flights.db # a file of yours, in a store that stays
 //! cargo run --release --example flights -- --store postgres://me@localhost/events # the same in a database
+//! cargo run --release --example flights -- --store mongodb://localhost/events     # or in another one
 //! ```
 //!
 //! Read `run` first, then the five things that it does, in their order. Each prints what it found and checks it: if a
@@ -47,7 +48,7 @@ const MEMORY_MB_MAX: u64 = 100;
 struct Args {
     /// Events as JSON, one a line, plain or gzip [default: the first day of 2013].
     input: Option<PathBuf>,
-    /// Where to keep them: a SQLite file, as PATH or sqlite:PATH, or a database, as postgres://.. [default: a temporary file].
+    /// Where to keep them: a SQLite file, as PATH or sqlite:PATH, or a database, as postgres://.. or mongodb://.. [default: a temporary file].
     #[arg(long, value_name = "URL-OR-PATH")]
     store: Option<String>,
 }
@@ -280,7 +281,7 @@ fn check_memory() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use ledger_testservers::Postgres;
+    use ledger_testservers::{Mongo, Postgres};
 
     use super::*;
 
@@ -289,9 +290,19 @@ mod tests {
         let Some(server) = Postgres::private() else {
             return;
         };
-        let store = Some(server.url().to_owned());
+        check_a_day_at(server.url()).await;
+    }
+
+    #[tokio::test]
+    async fn a_day_of_flights_is_the_same_in_mongodb() {
+        let Some(set) = Mongo::private() else { return };
+        check_a_day_at(set.url()).await;
+    }
+
+    async fn check_a_day_at(url: &str) {
+        let store = Some(url.to_owned());
         run(Args { input: None, store }).await.unwrap();
-        let store = Place::Postgres(server.url()).open().await.unwrap();
+        let store = Place::new(url).unwrap().open().await.unwrap();
         let tally = walk(&Stream::new(store, "flights")).await.unwrap();
         check_first_day(&tally).unwrap();
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 
 use ledger_core::SharedStore;
+use ledger_mongo::MongoStore;
 use ledger_postgres::PostgresStore;
 use ledger_sqlite::SqliteStore;
 
@@ -14,17 +15,22 @@ pub(crate) enum Place<'a> {
     Sqlite(&'a str),
     /// A URL.
     Postgres(&'a str),
+    /// A URL too.
+    Mongo(&'a str),
 }
 
 impl<'a> Place<'a> {
-    /// Understands a path, `sqlite:` and a path, or the URL of a Postgres database.
+    /// Understands a path, `sqlite:` and a path, or the URL of a Postgres or MongoDB database.
     pub(crate) fn new(place: &'a str) -> Result<Self, String> {
         match place.split_once(':') {
             Some(("sqlite", path)) => Ok(Self::Sqlite(path)),
             Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(place)),
-            Some((scheme @ ("file" | "mongodb" | "mongodb+srv"), _)) => Err(format!(
-                "there are no {scheme} stores yet: name a SQLite file, by its path or as sqlite:PATH, or postgres://.."
-            )),
+            Some(("mongodb" | "mongodb+srv", _)) => Ok(Self::Mongo(place)),
+            Some(("file", _)) => Err(
+                "there are no file stores yet: name a SQLite file, by its path or as sqlite:PATH, postgres://.., \
+                 or mongodb://.."
+                    .into(),
+            ),
             _ => Ok(Self::Sqlite(place)),
         }
     }
@@ -34,6 +40,7 @@ impl<'a> Place<'a> {
         Ok(match *self {
             Self::Sqlite(path) => SqliteStore::open(path).await?.into(),
             Self::Postgres(url) => PostgresStore::open(url).await?.into(),
+            Self::Mongo(url) => MongoStore::open(url).await?.into(),
         })
     }
 
@@ -41,7 +48,7 @@ impl<'a> Place<'a> {
     pub(crate) fn shown(&self) -> Cow<'a, str> {
         match *self {
             Self::Sqlite(path) => path.into(),
-            Self::Postgres(url) => without_credentials(url),
+            Self::Postgres(url) | Self::Mongo(url) => without_credentials(url),
         }
     }
 }
@@ -74,11 +81,16 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_still_to_come_is_refused_by_name() {
-        for place in ["mongodb://localhost", "file:data"] {
-            let error = Place::new(place).unwrap_err();
-            assert!(error.contains(place.split(':').next().unwrap()), "{error}");
+    fn a_mongodb_url_is_a_mongo_store() {
+        for place in ["mongodb://a,b/flights?replicaSet=rs0", "mongodb+srv://db"] {
+            assert_eq!(Place::new(place), Ok(Place::Mongo(place)));
         }
+    }
+
+    #[test]
+    fn a_store_that_is_still_to_come_is_refused_by_name() {
+        let error = Place::new("file:data").unwrap_err();
+        assert!(error.contains("no file stores"), "{error}");
     }
 
     #[test]
@@ -87,6 +99,7 @@ mod tests {
             ("postgres://me:s3cr@t@db:5433/x", "postgres://db:5433/x"),
             ("postgres://db/x?user=me&password=s3cret", "postgres://db/x"),
             ("postgresql://db", "postgresql://db"),
+            ("mongodb://me:s3cret@a:1,b:2/x", "mongodb://a:1,b:2/x"),
         ] {
             assert_eq!(Place::Postgres(url).shown(), shown);
         }

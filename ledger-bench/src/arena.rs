@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ledger_testservers::Postgres;
+use ledger_testservers::{Mongo, Postgres};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -35,6 +35,7 @@ pub(crate) struct Arena {
     /// Who takes part in the race of the file log.
     pub(crate) field: Field,
     postgres: OnceCell<Postgres>,
+    mongo: OnceCell<Mongo>,
 }
 
 impl Arena {
@@ -54,6 +55,7 @@ impl Arena {
             rounds,
             field: Field::default(),
             postgres: OnceCell::new(),
+            mongo: OnceCell::new(),
         })
     }
 
@@ -111,6 +113,18 @@ impl Arena {
         }
         let server = Postgres::start(&self.dir)?;
         Ok(self.postgres.get_or_init(|| server))
+    }
+
+    /// The MongoDB server of the races: started by the first of them, with its files on the disk to be measured.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn mongo(&self) -> Result<&Mongo> {
+        if let Some(server) = self.mongo.get() {
+            return Ok(server);
+        }
+        let server = Mongo::start(&self.dir)?;
+        Ok(self.mongo.get_or_init(|| server))
     }
 
     /// Measures what it takes to make 4 KiB at the end of a file durable: the median of many times.

@@ -7,6 +7,7 @@ mod arena;
 mod bare;
 mod file;
 mod ledger;
+mod mongo;
 mod postgres;
 mod race;
 mod report;
@@ -105,21 +106,25 @@ fn main() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use ledger_testservers::Postgres;
+    use ledger_testservers::{Mongo, Postgres};
 
     use super::*;
+    use crate::rows::Engine;
 
     #[test]
     fn every_row_runs_and_finds_its_work_done() {
         let args = Args::parse_from(["ledger-bench", "--quick", "--rounds", "1"]);
         let arena = args.arena().unwrap();
         // Says so if there is no server, or fails if one is required.
-        let postgres = Postgres::shared();
-        for row in args
-            .rows()
-            .filter(|row| !row.runs_processes())
-            .filter(|row| postgres.is_some() || !row.needs_postgres())
-        {
+        let (postgres, mongo) = (Postgres::shared(), Mongo::shared());
+        // A test is not the program whose processes some rows run.
+        let can_run = |row: &Row| match row.engine() {
+            Engine::Sqlite => true,
+            Engine::File => !row.runs_processes(),
+            Engine::Postgres => postgres.is_some(),
+            Engine::Mongo => mongo.is_some(),
+        };
+        for row in args.rows().filter(can_run) {
             assert!(!row.run(&arena, None).unwrap().is_empty(), "{row:?}");
         }
     }

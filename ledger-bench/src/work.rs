@@ -15,11 +15,11 @@ pub(crate) const BATCH: usize = 1_000;
 /// An event whose JSON is about 100 bytes long, or padded to about 1 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Payment {
-    number: u64,
-    account: String,
-    currency: String,
-    cents: i64,
-    reference: String,
+    pub(crate) number: u64,
+    pub(crate) account: String,
+    pub(crate) currency: String,
+    pub(crate) cents: i64,
+    pub(crate) reference: String,
 }
 
 impl Payment {

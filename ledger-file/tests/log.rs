@@ -194,3 +194,196 @@ fn borrowed_records_go_in_without_being_owned() {
     assert_eq!(outcomes, [Outcome::Appended(1), Outcome::Appended(2)]);
     assert_eq!(texts(&log, "s"), ["a", "{}"]);
 }
+
+/// A log of many small segments: two streams in turns, the first trimmed.
+fn trimmed_log(directory: &TempDir, durability: Durability, through: u64) -> Log {
+    let log = open(
+        directory,
+        &options(durability).with_segment_bytes_max(1 << 10),
+    );
+    log.append(Batch::new("old", vec![entry("renamed")]))
+        .unwrap();
+    log.rename(&"old".into(), &"first".into()).unwrap();
+    log.save_checkpoint(&"first".into(), "c", b"kept", None)
+        .unwrap();
+    for n in 0..100 {
+        log.append(Batch::new("first", vec![entry(&format!("first {n:40}"))]))
+            .unwrap();
+        if n >= 50 {
+            log.append(Batch::new("second", vec![entry(&format!("second {n}"))]))
+                .unwrap();
+        }
+    }
+    log.trim(&"first".into(), through).unwrap();
+    log
+}
+
+fn segments(directory: &TempDir) -> usize {
+    let files = std::fs::read_dir(directory.path().join("log")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".segment")).count()
+}
+
+#[test]
+fn dead_segments_go_and_what_they_said_stays() {
+    for durability in DURABILITIES {
+        let directory = TempDir::new().unwrap();
+        let log = trimmed_log(&directory, durability, 45);
+        let before = log.stats().unwrap().segments;
+        log.trim(&"first".into(), 101).unwrap();
+        log.tidy().unwrap();
+        assert!(log.stats().unwrap().segments <= before);
+        check_trimmed(&log);
+        log.close().unwrap();
+        let log = open(
+            &directory,
+            &options(durability).with_segment_bytes_max(1 << 10),
+        );
+        check_trimmed(&log);
+        log.verify().unwrap();
+    }
+}
+
+fn check_trimmed(log: &Log) {
+    let stat = log.stat(&"first".into()).unwrap();
+    assert_eq!(
+        (stat.first, stat.head, stat.count, stat.bytes),
+        (None, Some(101), 0, 0)
+    );
+    let checkpoint = log.load_checkpoint(&"first".into(), "c").unwrap().unwrap();
+    assert_eq!(&*checkpoint.value, b"kept");
+    assert_eq!(log.stat(&"old".into()).unwrap().head, None);
+    assert_eq!(texts(log, "second").len(), 50);
+    assert_eq!(log.list(None, 10).unwrap(), [StreamName::from("second")]);
+}
+
+#[test]
+fn compaction_keeps_ids_and_gives_space_back() {
+    for durability in DURABILITIES {
+        let directory = TempDir::new().unwrap();
+        let log = trimmed_log(&directory, durability, 101);
+        let before = log.stats().unwrap().segment_bytes;
+        log.compact().unwrap();
+        log.verify().unwrap();
+        assert!(log.stats().unwrap().segment_bytes < before);
+        check_trimmed(&log);
+        let receipt = log
+            .append(Batch::new("first", vec![entry("next")]))
+            .unwrap();
+        assert_eq!(receipt.outcomes, [Outcome::Appended(102)]);
+        log.trim(&"first".into(), 102).unwrap();
+        drop(log);
+        let log = open(&directory, &options(durability));
+        assert_eq!(texts(&log, "second").len(), 50);
+        log.verify().unwrap();
+    }
+}
+
+#[test]
+fn what_was_purged_is_gone_from_the_disk_after_a_compaction() {
+    let directory = TempDir::new().unwrap();
+    let options = options(Durability::Sync).with_segment_bytes_max(1 << 10);
+    let log = open(&directory, &options);
+    let past = ledger_core::Timestamp::from_micros(1);
+    let secret = entry("a secret that nobody may read again").expires_at(past);
+    log.append(Batch::new("s", vec![entry("kept"), secret]))
+        .unwrap();
+    for _ in 0..40 {
+        log.append(Batch::new(
+            "s",
+            vec![entry("more of the same, to fill segments")],
+        ))
+        .unwrap();
+    }
+    assert_eq!(log.purge_expired(&"s".into()).unwrap(), 1);
+    let holds_secret = || {
+        let files = std::fs::read_dir(directory.path().join("log")).unwrap();
+        files
+            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .any(|bytes| bytes.windows(8).any(|window| window == b"a secret"))
+    };
+    assert!(holds_secret());
+    let bytes = log.stat(&"s".into()).unwrap().bytes;
+    log.compact().unwrap();
+    assert!(!holds_secret());
+    assert_eq!(log.stat(&"s".into()).unwrap().bytes, bytes);
+    let page = log
+        .read(&"s".into(), &ReadOptions::new().limit(3).with_tombstones())
+        .unwrap();
+    assert_eq!(page.tombstones, [2]);
+    assert_eq!(
+        page.entries.iter().map(|e| e.id).collect::<Vec<_>>(),
+        [1, 3]
+    );
+}
+
+#[test]
+fn a_scan_shows_what_a_read_returns() {
+    let directory = TempDir::new().unwrap();
+    let log = trimmed_log(&directory, Durability::Process, 45);
+    let mut shown = Vec::new();
+    let last = log
+        .scan(&"first".into(), 50, |record| {
+            shown.push(String::from_utf8(record.payload().unwrap().to_vec()).unwrap());
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(last, Some(101));
+    let read = ReadOptions::new().after(50).limit(1_000);
+    let page = log.read(&"first".into(), &read).unwrap();
+    assert_eq!(shown.len(), page.entries.len());
+    assert_eq!(shown[0].as_bytes(), &*page.entries[0].value.bytes);
+}
+
+#[test]
+fn a_flipped_byte_is_told_with_its_file() {
+    let directory = TempDir::new().unwrap();
+    trimmed_log(&directory, Durability::Sync, 0)
+        .close()
+        .unwrap();
+    let files = std::fs::read_dir(directory.path().join("log")).unwrap();
+    let mut paths: Vec<_> = files
+        .map(|file| file.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "segment")
+        })
+        .collect();
+    paths.sort();
+    let mut bytes = std::fs::read(&paths[1]).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(&paths[1], &bytes).unwrap();
+    let log = open(&directory, &options(Durability::Sync));
+    let error = log.verify().unwrap_err();
+    let name = paths[1].file_name().unwrap().to_str().unwrap();
+    assert!(matches!(error, Error::Corrupt { .. }));
+    assert!(error.to_string().contains(name), "{error}");
+    assert!(segments(&directory) > 3);
+}
+
+#[test]
+fn a_lost_or_damaged_index_is_made_anew() {
+    let directory = TempDir::new().unwrap();
+    trimmed_log(&directory, Durability::Sync, 0)
+        .close()
+        .unwrap();
+    let files = std::fs::read_dir(directory.path().join("log")).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let indexes: Vec<_> = paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "index")
+        })
+        .collect();
+    std::fs::remove_file(&indexes[0]).unwrap();
+    for path in &indexes[1..] {
+        let mut bytes = std::fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(path, &bytes).unwrap();
+    }
+    let log = open(&directory, &options(Durability::Sync));
+    assert_eq!(texts(&log, "first").len(), 101);
+    assert_eq!(texts(&log, "second").len(), 50);
+    log.verify().unwrap();
+}

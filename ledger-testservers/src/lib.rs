@@ -2,7 +2,7 @@
 //!
 //! There is one place that knows where a server comes from, in this order:
 //!
-//! 1. An address in the environment: `LEDGER_TEST_POSTGRES_URL`.
+//! 1. An address in the environment: `LEDGER_TEST_POSTGRES_URL`, `LEDGER_TEST_MONGO_URL`.
 //! 2. Docker, where an engine answers.
 //! 3. The server's own programs, found on this machine.
 //!
@@ -16,11 +16,12 @@
 //!   keeper, waits for the end of a pipe that only this process holds open, and then stops the server and removes its
 //!   files.
 //! - Servers are as durable as in production: `fsync` stays on.
-//! - Nothing here speaks SQL: this crate depends on no driver.
+//! - This crate depends on no driver: it speaks no SQL, and to MongoDB just enough to make servers a replica set.
 
 mod account;
 pub mod chaos;
 mod keeper;
+mod mongo;
 mod name;
 mod pgbouncer;
 mod port;
@@ -28,6 +29,7 @@ mod postgres;
 mod programs;
 mod requirement;
 
+pub use mongo::{Mongo, Node};
 pub use name::fresh_name;
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;

@@ -12,9 +12,8 @@ use clap::ValueEnum;
 
 use crate::Result;
 use crate::arena::Arena;
-use crate::file;
-use crate::postgres;
 use crate::work::{Keys, Payloads};
+use crate::{file, mongo, postgres};
 
 /// A row of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,11 +48,27 @@ pub(crate) enum Row {
     FileFlights,
     /// How the file log grows: ten million entries, a million streams, a million keys
     FileScale,
+    /// Batches, on MongoDB
+    MongoAppend,
+    /// One entry at a time, by one task and by many, on MongoDB
+    MongoOneAtATime,
+    /// Pages, on MongoDB
+    MongoRead,
+}
+
+/// What a row cannot be run without.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+    Mongo,
+    File,
 }
 
 impl Row {
     /// All rows, in the order they must run in: the memory of the flights is the peak of the process so far.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Flights,
         Self::Append,
         Self::OneAtATime,
@@ -62,6 +77,9 @@ impl Row {
         Self::PostgresAppend,
         Self::PostgresOneAtATime,
         Self::PostgresRead,
+        Self::MongoAppend,
+        Self::MongoOneAtATime,
+        Self::MongoRead,
         Self::FileAppend,
         Self::FileDurable,
         Self::FileRead,
@@ -71,13 +89,25 @@ impl Row {
         Self::FileScale,
     ];
 
-    /// Tells whether the row cannot be run without a Postgres server.
+    /// The engine of the row's stores.
     #[cfg(test)]
-    pub(crate) fn needs_postgres(self) -> bool {
-        matches!(
-            self,
-            Self::PostgresAppend | Self::PostgresOneAtATime | Self::PostgresRead
-        )
+    pub(crate) fn engine(self) -> Engine {
+        match self {
+            Self::Flights | Self::Append | Self::OneAtATime | Self::Read | Self::TypedLayer => {
+                Engine::Sqlite
+            }
+            Self::PostgresAppend | Self::PostgresOneAtATime | Self::PostgresRead => {
+                Engine::Postgres
+            }
+            Self::MongoAppend | Self::MongoOneAtATime | Self::MongoRead => Engine::Mongo,
+            Self::FileAppend
+            | Self::FileDurable
+            | Self::FileRead
+            | Self::FileReopen
+            | Self::FileDamage
+            | Self::FileFlights
+            | Self::FileScale => Engine::File,
+        }
     }
 
     /// Tells whether the row runs processes of this program, which a test of it is not.
@@ -136,6 +166,19 @@ impl Row {
             Self::PostgresRead => vec![
                 postgres::read(arena, Payloads::Bytes100)?,
                 postgres::read(arena, Payloads::Bytes1024)?,
+            ],
+            Self::MongoAppend => vec![
+                mongo::append(arena, Keys::Random, Payloads::Bytes100)?,
+                mongo::append(arena, Keys::None, Payloads::Bytes100)?,
+                mongo::append(arena, Keys::Random, Payloads::Bytes1024)?,
+            ],
+            Self::MongoOneAtATime => vec![
+                mongo::one_task(arena, Keys::Random)?,
+                mongo::many_tasks(arena, Keys::Random)?,
+            ],
+            Self::MongoRead => vec![
+                mongo::read(arena, Payloads::Bytes100)?,
+                mongo::read(arena, Payloads::Bytes1024)?,
             ],
         };
         Ok(reports.iter().map(ToString::to_string).collect())

@@ -3,6 +3,7 @@
 //! It is begun when there is something to do, and ends when the log is closed. Without it, whoever appends does the
 //! same after the append.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -92,6 +93,14 @@ impl Shared {
         self.begin_thread(&mut told);
         drop(told);
         self.signal.changed.notify_all();
+    }
+
+    /// Has it seen to what can go now that entries were `removed`.
+    pub(super) fn tidy_after(self: &Arc<Self>, removed: u64) {
+        if removed > 0 {
+            self.has_trimmed.store(true, Ordering::Release);
+            self.tidy_up();
+        }
     }
 
     fn begin_thread(self: &Arc<Self>, told: &mut Told) {

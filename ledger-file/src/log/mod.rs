@@ -11,10 +11,12 @@
 //! - the `keeper` knows which files are the log, and `tidy` does what can be done later.
 
 mod append;
+mod carry;
 mod changes;
 mod checkpoints;
 mod closing;
 mod commit;
+mod compaction;
 mod evidence;
 mod flush;
 mod followers;
@@ -33,19 +35,24 @@ mod read;
 mod recovery;
 mod retention;
 mod roll;
+mod scan;
 mod seam;
 mod segment;
 mod shared;
 mod streams;
 mod tail;
 mod tidy;
+mod verify;
 mod view;
 mod writer;
 
+pub use self::scan::RecordRef;
 pub(crate) use self::seam::Lead;
+pub use self::verify::{LogStats, Verified};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -299,6 +306,36 @@ impl Log {
     }
 }
 
+// Reading without owning.
+impl Log {
+    /// Shows `each` the entries of a stream behind the id `after` (0: all), as of one moment, until it says to stop.
+    /// Answers the last id that was shown.
+    ///
+    /// Expired entries are passed over, and marks are not applied.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub fn scan(
+        &self,
+        stream: &StreamName,
+        after: u64,
+        mut each: impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<u64>> {
+        self.enter(stream)?;
+        let mut last = None;
+        self.ask(|| {
+            // What was shown is not shown again when an index had to be made anew.
+            let after = last.unwrap_or(after);
+            let shown = self.shared.scan(stream, after, &mut |record| {
+                last = Some(record.id());
+                each(record)
+            })?;
+            Ok(shown)
+        })?;
+        Ok(last)
+    }
+}
+
 // Changing what is there.
 impl Log {
     /// Removes the entries with an id up to `through`, and answers how many that were.
@@ -307,7 +344,9 @@ impl Log {
     /// Those of the files.
     pub fn trim(&self, stream: &StreamName, through: u64) -> Result<u64> {
         self.enter(stream)?;
-        self.ask(|| self.shared.trim(stream, through))
+        let removed = self.ask(|| self.shared.trim(stream, through))?;
+        self.shared.tidy_after(removed);
+        Ok(removed)
     }
 
     /// Removes from the old end what `retention` does not keep, and answers how many that were.
@@ -317,7 +356,9 @@ impl Log {
     pub fn retain(&self, stream: &StreamName, retention: &Retention) -> Result<u64> {
         self.enter(stream)?;
         retention.validate()?;
-        self.ask(|| self.shared.retain(stream, retention))
+        let removed = self.ask(|| self.shared.retain(stream, retention))?;
+        self.shared.tidy_after(removed);
+        Ok(removed)
     }
 
     /// Erases what expired entries held, and answers how many were erased.
@@ -441,24 +482,34 @@ impl Log {
         self.answer(self.shared.tidy())
     }
 
-    /// Rewrites segments of which little is alive, so that their space comes back.
+    /// Rewrites full segments of which little is alive, so that their space comes back, and what was purged is gone from
+    /// the disk.
     ///
     /// # Errors
     /// Those of the files; every segment is either as it was or rewritten.
     pub fn compact(&self) -> Result<()> {
-        Err(Error::Unsupported {
-            ability: "compaction",
-        })
+        self.answer(self.shared.check_open())?;
+        self.ask(|| self.shared.compact())
     }
 
-    /// Reads everything, and checks it.
+    /// Reads everything that is in the files, and checks it.
+    ///
+    /// An index that is damaged is made anew from the log.
     ///
     /// # Errors
     /// [`Corrupt`](Error::Corrupt): what is damaged, and where.
-    pub fn verify(&self) -> Result<()> {
-        Err(Error::Unsupported {
-            ability: "verification",
-        })
+    pub fn verify(&self) -> Result<Verified> {
+        self.answer(self.shared.check_open())?;
+        self.ask(|| self.shared.verify())
+    }
+
+    /// Tells how much there is.
+    ///
+    /// # Errors
+    /// [`Closed`](Error::Closed).
+    pub fn stats(&self) -> Result<LogStats> {
+        self.answer(self.shared.check_open())?;
+        Ok(self.shared.stats())
     }
 
     /// Finishes what was begun, and closes. Every later call answers [`Closed`](Error::Closed).

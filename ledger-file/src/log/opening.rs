@@ -477,6 +477,7 @@ impl Opening {
             broken: Mutex::new(None),
             is_broken: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            has_trimmed: AtomicBool::new(false),
             signal: Signal::default(),
             followers: Followers::default(),
             tidying: Mutex::new(()),

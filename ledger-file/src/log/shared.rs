@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) broken: Mutex<Option<Fault>>,
     pub(super) is_broken: AtomicBool,
     pub(super) is_closed: AtomicBool,
+    /// Whether entries were removed since somebody looked for segments that are dead.
+    pub(super) has_trimmed: AtomicBool,
     pub(super) signal: Signal,
     pub(super) followers: Followers,
     /// Held by the one who tidies up.

@@ -1,5 +1,6 @@
 //! What can be done later: full segments are listed as such and get their index files, and the next one is made.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::index_files::index_all;
@@ -17,7 +18,11 @@ impl Shared {
     pub(super) fn tidy(&self) -> Result<()> {
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         self.prepare_next()?;
-        self.settle_sealed()
+        self.settle_sealed()?;
+        match self.has_trimmed.swap(false, Ordering::AcqRel) {
+            true => self.drop_dead(),
+            false => Ok(()),
+        }
     }
 
     /// Settles all segments that are full. Whoever calls this holds the right to tidy up.

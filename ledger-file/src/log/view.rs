@@ -40,7 +40,7 @@ pub(super) struct View<'a> {
 
 /// What a name means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Binding {
+pub(super) enum Binding {
     Bound(StreamNumber),
     Free,
 }
@@ -67,6 +67,11 @@ impl<'a> View<'a> {
 
     pub(super) fn picture(&self) -> &Picture {
         &self.picture
+    }
+
+    /// Where it ends.
+    pub(super) fn end(&self) -> Position {
+        self.below
     }
 
     /// What the indexes know of it.
@@ -178,7 +183,8 @@ impl View<'_> {
     }
 }
 
-fn binding(record: &Record<'_>, wanted: &str) -> Option<Binding> {
+/// What `record` says of the name `wanted`; none if it does not speak of it.
+pub(super) fn binding(record: &Record<'_>, wanted: &str) -> Option<Binding> {
     match *record {
         Record::Name { stream, name } if name == wanted => Some(Binding::Bound(stream)),
         Record::Rename { stream, to, .. } if to == wanted => Some(Binding::Bound(stream)),

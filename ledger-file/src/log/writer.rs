@@ -343,7 +343,7 @@ impl<'a> Turn<'a> {
 pub(super) const SEAL_BYTES: usize = crate::format::FRAME_OVERHEAD_BYTES_MAX + 2;
 
 /// The most bytes that a record takes in a frame. Appends have their own reckoning.
-fn record_bytes_max(record: &Record<'_>) -> usize {
+pub(super) fn record_bytes_max(record: &Record<'_>) -> usize {
     RECORD_OVERHEAD_BYTES_MAX
         + match record {
             Record::Name { name, .. } => name.len(),

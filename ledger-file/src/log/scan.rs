@@ -1,0 +1,126 @@
+//! Reading a stream from some id on without owning anything: for programs that want all of it, and quickly.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use ledger_core::{Direction, StreamName, Timestamp};
+
+use super::changes::Changes;
+use super::read::{Reading, is_gone};
+use super::shared::Shared;
+use crate::disk::Patience;
+use crate::error::Result;
+use crate::format::{EntryRef, Fields, Malformed};
+
+/// How many entries are looked up in the indexes in one go.
+const PART: u64 = 1 << 20;
+
+/// An entry, borrowed from what was just read of the log. Marks that were made later are not applied.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordRef<'a> {
+    id: u64,
+    recorded_at: Timestamp,
+    entry: EntryRef<'a>,
+    fields: Fields<'a>,
+}
+
+impl<'a> RecordRef<'a> {
+    /// Its id in the stream.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// When it was recorded.
+    pub fn recorded_at(&self) -> Timestamp {
+        self.recorded_at
+    }
+
+    /// The payload as it was appended; owned only if it had to be decompressed.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ledger_core::Error::Corrupt): it could not be decompressed.
+    pub fn payload(&self) -> ledger_core::Result<Cow<'a, [u8]>> {
+        self.entry
+            .payload()
+            .map_err(|Malformed(reason)| ledger_core::Error::Corrupt {
+                place: format!("entry {}", self.id),
+                reason: reason.into(),
+            })
+    }
+
+    /// How the payload is encoded.
+    pub fn content_type(&self) -> &'a str {
+        self.fields.content_type
+    }
+
+    /// The event type's name.
+    pub fn kind(&self) -> Option<&'a str> {
+        self.fields.kind
+    }
+
+    /// What it happened to.
+    pub fn order_key(&self) -> Option<&'a str> {
+        self.fields.order_key
+    }
+
+    /// The key under which it is stored at most once, unless empty.
+    pub fn dedup_key(&self) -> Option<&'a str> {
+        self.fields.dedup_key
+    }
+
+    /// The version of the schema that it was written in.
+    pub fn schema_version(&self) -> u32 {
+        self.fields.schema_version
+    }
+}
+
+impl Shared {
+    /// Shows `each` the entries of a stream behind the id `after`, until it says to stop. Answers the last id shown.
+    pub(super) fn scan(
+        &self,
+        stream: &StreamName,
+        after: u64,
+        each: &mut impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<u64>> {
+        let (view, state) = self.seen(stream, Patience::Wait)?;
+        let Some(state) = state else {
+            return Ok(None);
+        };
+        let reading = Reading {
+            view: &view,
+            name: stream,
+            state: &state,
+            now: self.now(),
+        };
+        let (mut start, end) = (state.first.max(after.saturating_add(1)), state.head + 1);
+        let (mut last, mut is_over) = (None, false);
+        while start < end && !is_over {
+            let part = start..end.min(start + PART);
+            start = part.end;
+            let changes = Changes::of(&view, state.number, part.clone())?;
+            let limit = PART as usize;
+            reading.each(
+                part,
+                Direction::Ascending,
+                limit,
+                |id, recorded_at, entry| {
+                    let malformed = |malformed| view.malformed(view.end(), malformed);
+                    let fields = entry.fields().map_err(malformed)?;
+                    if is_gone(&fields, changes.about(id), reading.now) {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    last = Some(id);
+                    let flow = each(RecordRef {
+                        id,
+                        recorded_at,
+                        entry,
+                        fields,
+                    });
+                    is_over = flow.is_break();
+                    Ok(flow)
+                },
+            )?;
+        }
+        Ok(last)
+    }
+}

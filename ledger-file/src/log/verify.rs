@@ -1,0 +1,126 @@
+//! Reading everything, and telling how much there is.
+
+use std::sync::{Arc, PoisonError};
+
+use super::picture::Part;
+use super::recovery::{FIRST_FRAME, Source};
+use super::shared::Shared;
+use crate::error::Result;
+use crate::format::Record;
+use crate::index::Layer;
+
+/// What a verification has read, and found in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Segment files.
+    pub segments: u64,
+    /// Commits.
+    pub frames: u64,
+    /// Entries, also those that were trimmed since.
+    pub entries: u64,
+    /// Bytes of segment files.
+    pub bytes: u64,
+}
+
+/// A log in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogStats {
+    /// Segment files that hold entries, or may.
+    pub segments: u64,
+    /// The bytes up to the end of the log.
+    pub segment_bytes: u64,
+    /// Index files.
+    pub indexes: u64,
+    /// The bytes of memory that indexes take.
+    pub index_memory_bytes: u64,
+    /// How many streams ever had a number.
+    pub streams: u64,
+}
+
+impl Shared {
+    /// Reads all that is in the segment files, and all indexes.
+    pub(super) fn verify(&self) -> Result<Verified> {
+        let picture = Arc::clone(&self.scene().picture);
+        let mut verified = Verified::default();
+        for part in picture.parts() {
+            self.verify_part(part, &mut verified)?;
+        }
+        Ok(verified)
+    }
+
+    fn verify_part(&self, part: &Part, verified: &mut Verified) -> Result<()> {
+        let end = self.end_of(part);
+        let source = Source {
+            len: end.into(),
+            ..Source::of(&part.segment)?
+        };
+        let found = source.frames(FIRST_FRAME, |frame| {
+            verified.frames += 1;
+            for record in frame.records() {
+                let record = record.map_err(|malformed| {
+                    let at = frame.position().offset();
+                    part.segment.damage(at, malformed)
+                })?;
+                if let (_, Record::Append(append)) = record {
+                    verified.entries += u64::from(append.count);
+                }
+            }
+            Ok(true)
+        })?;
+        if found != end {
+            return Err(part.segment.damage(found, "this is no valid frame"));
+        }
+        verified.segments += 1;
+        verified.bytes += u64::from(end);
+        for layer in &part.layers {
+            if let Layer::Sealed(index) = layer {
+                index.verify()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the frames of a segment that are in its file end.
+    fn end_of(&self, part: &Part) -> u32 {
+        let number = part.segment.number();
+        let keeper = self.keeper();
+        let waiting = keeper.sealed.iter().find(|sealed| sealed.number == number);
+        let listed = keeper.meta(number).and_then(|meta| meta.sealed_bytes);
+        let flushed = self.flushed.load(std::sync::atomic::Ordering::Acquire) as u32;
+        waiting
+            .map(|sealed| sealed.bytes)
+            .or(listed)
+            .unwrap_or(flushed)
+    }
+
+    /// Tells how much there is.
+    pub(super) fn stats(&self) -> LogStats {
+        let picture = Arc::clone(&self.scene().picture);
+        let mut stats = LogStats {
+            streams: match self.writer.lock() {
+                Ok(writer) => writer.streams,
+                Err(poison) => poison.get_ref().streams,
+            },
+            ..LogStats::default()
+        };
+        for part in picture.parts() {
+            stats.segments += 1;
+            stats.segment_bytes += u64::from(self.end_of(part));
+            for layer in &part.layers {
+                stats.index_memory_bytes += match layer {
+                    Layer::Memory(index) => {
+                        let index = index.read().unwrap_or_else(PoisonError::into_inner);
+                        index.heap_bytes() as u64
+                    }
+                    Layer::Sealed(index) => {
+                        stats.indexes += 1;
+                        index.heap_bytes() as u64
+                    }
+                };
+            }
+        }
+        stats
+    }
+}
