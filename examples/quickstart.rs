@@ -1,7 +1,7 @@
-//! The program of the README: an order in a SQLite file.
+//! The program of the README: an order in a log of its own.
 
 use ledger_core::{Result, Stream};
-use ledger_sqlite::SqliteStore;
+use ledger_file::FileStore;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 enum OrderEvent {
@@ -11,7 +11,7 @@ enum OrderEvent {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let orders = Stream::new(SqliteStore::open("target/orders.db").await?, "orders");
+    let orders = Stream::new(FileStore::open("target/orders").await?, "orders");
     let placed = OrderEvent::Placed { cents: 995 };
     for (key, event) in [("e-1", placed), ("e-2", OrderEvent::Paid)] {
         orders.append(event).order_key("o-1").dedup_key(key).await?;

@@ -1,9 +1,10 @@
-//! A year of flights, or the first day of one, in a SQLite file, in Postgres or in MongoDB.
+//! A year of flights, or the first day of one, in a directory, in a SQLite file, in Postgres or in MongoDB.
 //!
 //! ```text
 //! cargo run --release --example flights                                     # one day, in a store that is removed
-//! cargo run --release --example flights -- year.jsonl.gz --store flights.db # a file of yours, in a store that stays
-//! cargo run --release --example flights -- --store postgres://me@localhost/events # the same in a database
+//! cargo run --release --example flights -- year.jsonl.gz --store file:flights # a file of yours, in a store that stays
+//! cargo run --release --example flights -- --store flights.db                     # the same in a SQLite file
+//! cargo run --release --example flights -- --store postgres://me@localhost/events # or in a database
 //! cargo run --release --example flights -- --store mongodb://localhost/events     # or in another one
 //! ```
 //!
@@ -48,7 +49,8 @@ const MEMORY_MB_MAX: u64 = 100;
 struct Args {
     /// Events as JSON, one a line, plain or gzip [default: the first day of 2013].
     input: Option<PathBuf>,
-    /// Where to keep them: a SQLite file, as PATH or sqlite:PATH, or a database, as postgres://.. or mongodb://.. [default: a temporary file].
+    /// Where to keep them: a directory, as file:PATH, a SQLite file, as PATH, or a database, as postgres://.. or
+    /// mongodb://.. [default: a temporary directory].
     #[arg(long, value_name = "URL-OR-PATH")]
     store: Option<String>,
 }
@@ -68,11 +70,11 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<()> {
     let temporary = tempfile::tempdir()?;
-    let temporary_file = temporary.path().join("flights.db").display().to_string();
-    let place = args.store.as_deref().unwrap_or(&temporary_file);
+    let temporary_log = format!("file:{}", temporary.path().join("flights").display());
+    let place = args.store.as_deref().unwrap_or(&temporary_log);
     let input = args.input.as_deref().unwrap_or(Path::new(FIRST_DAY));
 
-    let place = Place::new(place)?;
+    let place = Place::new(place);
     let store = place.open().await?;
     println!(
         "{} -> {}, {}\n",
@@ -302,7 +304,7 @@ mod tests {
     async fn check_a_day_at(url: &str) {
         let store = Some(url.to_owned());
         run(Args { input: None, store }).await.unwrap();
-        let store = Place::new(url).unwrap().open().await.unwrap();
+        let store = Place::new(url).open().await.unwrap();
         let tally = walk(&Stream::new(store, "flights")).await.unwrap();
         check_first_day(&tally).unwrap();
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 
 use ledger_core::SharedStore;
+use ledger_file::FileStore;
 use ledger_mongo::MongoStore;
 use ledger_postgres::PostgresStore;
 use ledger_sqlite::SqliteStore;
@@ -11,7 +12,9 @@ use ledger_sqlite::SqliteStore;
 /// A store by its address.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Place<'a> {
-    /// A path.
+    /// The path of a directory.
+    File(&'a str),
+    /// The path of a file.
     Sqlite(&'a str),
     /// A URL.
     Postgres(&'a str),
@@ -20,24 +23,22 @@ pub(crate) enum Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// Understands a path, `sqlite:` and a path, or the URL of a Postgres or MongoDB database.
-    pub(crate) fn new(place: &'a str) -> Result<Self, String> {
+    /// Understands `file:` and the path of a directory, the path of a SQLite file, with `sqlite:` or without, and the URL
+    /// of a Postgres or MongoDB database.
+    pub(crate) fn new(place: &'a str) -> Self {
         match place.split_once(':') {
-            Some(("sqlite", path)) => Ok(Self::Sqlite(path)),
-            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(place)),
-            Some(("mongodb" | "mongodb+srv", _)) => Ok(Self::Mongo(place)),
-            Some(("file", _)) => Err(
-                "there are no file stores yet: name a SQLite file, by its path or as sqlite:PATH, postgres://.., \
-                 or mongodb://.."
-                    .into(),
-            ),
-            _ => Ok(Self::Sqlite(place)),
+            Some(("file", path)) => Self::File(path),
+            Some(("sqlite", path)) => Self::Sqlite(path),
+            Some(("postgres" | "postgresql", _)) => Self::Postgres(place),
+            Some(("mongodb" | "mongodb+srv", _)) => Self::Mongo(place),
+            _ => Self::Sqlite(place),
         }
     }
 
     /// Opens the store. It is made if it is not there.
     pub(crate) async fn open(&self) -> Result<SharedStore<u64>, Box<dyn Error + Send + Sync>> {
         Ok(match *self {
+            Self::File(path) => FileStore::open(path).await?.into(),
             Self::Sqlite(path) => SqliteStore::open(path).await?.into(),
             Self::Postgres(url) => PostgresStore::open(url).await?.into(),
             Self::Mongo(url) => MongoStore::open(url).await?.into(),
@@ -47,7 +48,7 @@ impl<'a> Place<'a> {
     /// What may be printed: everything but a password.
     pub(crate) fn shown(&self) -> Cow<'a, str> {
         match *self {
-            Self::Sqlite(path) => path.into(),
+            Self::File(path) | Self::Sqlite(path) => path.into(),
             Self::Postgres(url) | Self::Mongo(url) => without_credentials(url),
         }
     }
@@ -66,31 +67,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_a_sqlite_file_with_or_without_a_scheme() {
-        for place in ["flights.db", "sqlite:flights.db"] {
-            assert_eq!(Place::new(place), Ok(Place::Sqlite("flights.db")));
+    fn a_store_is_known_by_how_its_address_begins() {
+        for (address, place) in [
+            ("file:flights", Place::File("flights")),
+            ("flights.db", Place::Sqlite("flights.db")),
+            ("sqlite:flights.db", Place::Sqlite("flights.db")),
+            ("2013:01.db", Place::Sqlite("2013:01.db")),
+            ("postgres://db/x", Place::Postgres("postgres://db/x")),
+            ("postgresql://db", Place::Postgres("postgresql://db")),
+            ("mongodb://a,b/x", Place::Mongo("mongodb://a,b/x")),
+            ("mongodb+srv://db", Place::Mongo("mongodb+srv://db")),
+        ] {
+            assert_eq!(Place::new(address), place);
         }
-        assert_eq!(Place::new("2013:01.db"), Ok(Place::Sqlite("2013:01.db")));
-    }
-
-    #[test]
-    fn a_postgres_url_is_a_postgres_store() {
-        for place in ["postgres://db.example/flights", "postgresql://db.example"] {
-            assert_eq!(Place::new(place), Ok(Place::Postgres(place)));
-        }
-    }
-
-    #[test]
-    fn a_mongodb_url_is_a_mongo_store() {
-        for place in ["mongodb://a,b/flights?replicaSet=rs0", "mongodb+srv://db"] {
-            assert_eq!(Place::new(place), Ok(Place::Mongo(place)));
-        }
-    }
-
-    #[test]
-    fn a_store_that_is_still_to_come_is_refused_by_name() {
-        let error = Place::new("file:data").unwrap_err();
-        assert!(error.contains("no file stores"), "{error}");
     }
 
     #[test]
