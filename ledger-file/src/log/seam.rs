@@ -19,6 +19,7 @@ use super::shared::Shared;
 use super::{Log, Pending};
 use crate::disk::Patience;
 use crate::error::{self, Failure};
+use crate::format::Position;
 
 /// A group of commits that its caller has to lead.
 #[derive(Debug)]
@@ -73,8 +74,17 @@ impl Log {
         &self.shared.followers
     }
 
-    pub(crate) fn check_open(&self) -> Result<()> {
-        self.answer(self.shared.check_open())
+    pub(crate) fn has_followers(&self) -> bool {
+        self.shared.followers.are_there()
+    }
+
+    pub(crate) fn wake_followers(&self) {
+        self.shared.followers.wake_all();
+    }
+
+    /// Up to where readers see the log.
+    pub(crate) fn visible(&self) -> Position {
+        self.shared.scene().visible
     }
 
     /// Puts a question that must not wait. None: it would have to.

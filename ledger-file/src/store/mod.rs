@@ -1,9 +1,11 @@
 //! The store: a log, and the waiting for it, on any runtime.
 //!
 //! What memory and the system's cache can answer is answered where it is asked. Whatever would have to wait for a disk is
-//! done on threads that may wait: flushes by a `committer`, the rest by the pool of the `blocking` crate.
+//! done on threads that may wait: flushes by a `committer`, the rest by the pool of the `blocking` crate. What another
+//! process appends is noticed by a `watch`.
 
 mod committer;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,6 +21,7 @@ use ledger_core::{
 };
 
 use self::committer::Committer;
+use self::watch::Watch;
 use crate::disk::Patience;
 use crate::error;
 use crate::log::{Log, Pending};
@@ -37,6 +40,8 @@ pub struct FileStore(Arc<Opening>);
 struct Opening {
     // Dropped first: it leads what is under way to its end.
     committer: Option<Committer>,
+    /// If another process writes.
+    watch: Option<Watch>,
     log: Arc<Log>,
     capabilities: Capabilities,
 }
@@ -64,24 +69,44 @@ impl FileStore {
     /// As [`Log::open`].
     pub async fn open_with(path: impl Into<PathBuf>, options: FileOptions) -> Result<Self> {
         let path = path.into();
-        unblock(move || Self::over(Log::open(path, options)?)).await
+        unblock(move || {
+            let log = Log::open(path, options)?;
+            let committer = match log.durability() {
+                Durability::Sync => {
+                    Some(Committer::start().map_err(|error| no_thread(&log, error))?)
+                }
+                _ => None,
+            };
+            Ok(Self::over(Arc::new(log), committer, None))
+        })
+        .await
     }
 
-    fn over(log: Log) -> Result<Self> {
-        let durability = log.durability();
-        let committer = match durability {
-            Durability::Sync => Some(Committer::start().map_err(|source| Error::Engine {
-                place: log.place().into(),
-                source: source.into(),
-            })?),
-            _ => None,
-        };
+    /// Opens the store in the directory at `path` for reading, while another process may write to it.
+    ///
+    /// Whoever waits or follows learns of an append after 5 ms at the latest. Changes are refused with
+    /// [`ReadOnly`](Error::ReadOnly).
+    ///
+    /// # Errors
+    /// As [`Log::open_read_only`].
+    pub async fn open_read_only(path: impl Into<PathBuf>, options: FileOptions) -> Result<Self> {
+        let path = path.into();
+        unblock(move || {
+            let log = Arc::new(Log::open_read_only(path, options)?);
+            let watch = Watch::start(Arc::clone(&log)).map_err(|error| no_thread(&log, error))?;
+            Ok(Self::over(log, None, Some(watch)))
+        })
+        .await
+    }
+
+    fn over(log: Arc<Log>, committer: Option<Committer>, watch: Option<Watch>) -> Self {
         let capabilities = log.capabilities();
-        Ok(Self(Arc::new(Opening {
+        Self(Arc::new(Opening {
             committer,
-            log: Arc::new(log),
+            watch,
+            log,
             capabilities,
-        })))
+        }))
     }
 
     /// The log under the store, for code that wants to call it without futures.
@@ -126,6 +151,13 @@ impl FileStore {
             Ok(pending)
         })
         .await
+    }
+}
+
+fn no_thread(log: &Log, source: std::io::Error) -> Error {
+    Error::Engine {
+        place: log.place().into(),
+        source: source.into(),
     }
 }
 
@@ -216,6 +248,7 @@ impl Store for FileStore {
     async fn wait(&self, stream: &StreamName, after: Option<u64>) -> Result<()> {
         loop {
             let follower = self.0.log.followers().listen(stream);
+            self.0.watch.iter().for_each(Watch::ring);
             if self.stat(stream).await?.head > after {
                 return Ok(());
             }

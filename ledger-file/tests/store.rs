@@ -1,0 +1,198 @@
+//! What the store adds to the log: waiting, on any runtime, and giving up.
+
+use std::future::Future;
+use std::pin::pin;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use ledger_core::{
+    Batch, Durability, Error, NewEntry, Outcome, Payload, ReadOptions, Store, Stream, StreamName,
+};
+use ledger_file::{FileOptions, FileStore};
+
+const DURABILITIES: [Durability; 2] = [Durability::Sync, Durability::Process];
+
+fn options(durability: Durability) -> FileOptions {
+    FileOptions::default().with_durability(durability)
+}
+
+fn batch(key: &str) -> Batch<u64> {
+    let entry = NewEntry::new(Payload::json(format!("{key:?}"))).dedup_key(key);
+    Batch::new("s", vec![entry])
+}
+
+/// The least of a runtime: one thread that sleeps until it is woken.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+async fn work(durability: Durability) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open_with(directory.path().join("log"), options(durability))
+        .await
+        .unwrap();
+    let keys: Vec<String> = (0..64).map(|key| key.to_string()).collect();
+    let receipts = join_all(keys.iter().map(|key| store.append(batch(key)))).await;
+    for (receipt, id) in receipts.into_iter().zip(1..) {
+        assert_eq!(receipt.unwrap().outcomes, [Outcome::Appended(id)]);
+    }
+    let page = store.read(&"s".into(), &ReadOptions::new()).await.unwrap();
+    assert_eq!(page.entries.len(), 64);
+    store.trim(&"s".into(), 32).await.unwrap();
+    assert_eq!(store.stat(&"s".into()).await.unwrap().count, 32);
+    store.close().await.unwrap();
+}
+
+#[test]
+fn it_works_without_any_runtime() {
+    DURABILITIES.map(|durability| block_on(work(durability)));
+}
+
+#[tokio::test]
+async fn it_works_on_a_runtime_of_one_thread() {
+    for durability in DURABILITIES {
+        work(durability).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_works_on_a_runtime_of_several_threads() {
+    for durability in DURABILITIES {
+        work(durability).await;
+    }
+}
+
+#[test]
+fn an_append_that_nobody_waits_for_is_whole() {
+    for durability in DURABILITIES {
+        block_on(async {
+            let directory = tempfile::tempdir().unwrap();
+            let store = FileStore::open_with(directory.path().join("log"), options(durability))
+                .await
+                .unwrap();
+            for key in 0..1_000 {
+                let mut append = pin!(store.append(batch(&key.to_string())));
+                let _given_up = append
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()));
+            }
+            // Each was decided by the one poll that it got, unless somebody else was writing at that moment.
+            for key in 0..1_000 {
+                store.append(batch(&key.to_string())).await.unwrap();
+            }
+            let stream = Stream::<u64, String>::new(store, "s");
+            let entries: Vec<_> = stream.read().walk().try_collect().await.unwrap();
+            assert_eq!(entries.len(), 1_000);
+            for (entry, id) in entries.iter().zip(1..) {
+                assert_eq!(entry.id, id);
+                assert_eq!(Some(&entry.value), entry.dedup_key.as_ref());
+            }
+        });
+    }
+}
+
+#[test]
+fn a_store_that_is_open_is_refused_to_others() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let first = FileStore::open(directory.path()).await.unwrap();
+        let second = FileStore::open(directory.path()).await.unwrap_err();
+        assert!(matches!(&second, Error::Busy { .. }), "{second}");
+        let cause = std::error::Error::source(&second).unwrap().to_string();
+        assert!(cause.contains(&std::process::id().to_string()), "{cause}");
+        drop(first);
+        FileStore::open(directory.path()).await.unwrap();
+    });
+}
+
+/// In a process of its own: appends what the parent asks for.
+#[test]
+fn writer() {
+    let Some(path) = std::env::var_os("LEDGER_TEST_WRITES_TO") else {
+        return;
+    };
+    let durability = match std::env::var_os("LEDGER_TEST_SYNC") {
+        Some(_) => Durability::Sync,
+        None => Durability::Process,
+    };
+    block_on(async {
+        let store = FileStore::open_with(path, options(durability))
+            .await
+            .unwrap();
+        for key in 0..ENTRIES {
+            store.append(batch(&key.to_string())).await.unwrap();
+        }
+        store.close().await.unwrap();
+    });
+}
+
+const ENTRIES: u64 = 2_000;
+
+fn follows_another_process(durability: Durability) {
+    let directory = tempfile::tempdir().unwrap();
+    block_on(async {
+        let store = FileStore::open(directory.path()).await.unwrap();
+        store.close().await.unwrap();
+        let reader = FileStore::open_read_only(directory.path(), FileOptions::default())
+            .await
+            .unwrap();
+        let mut writer = Command::new(std::env::current_exe().unwrap());
+        writer
+            .args(["--exact", "writer"])
+            .env("LEDGER_TEST_WRITES_TO", directory.path())
+            .stdout(Stdio::null());
+        if durability == Durability::Sync {
+            writer.env("LEDGER_TEST_SYNC", "1");
+        }
+        let mut writer = writer.spawn().unwrap();
+        let mut live = Stream::<u64, String>::new(reader.clone(), "s").follow();
+        for id in 1..=ENTRIES {
+            let entry = live.try_next().await.unwrap().unwrap();
+            assert_eq!((entry.id, entry.value), (id, (id - 1).to_string()));
+        }
+        assert!(writer.wait().unwrap().success());
+        let refused = reader.append(batch("mine")).await.unwrap_err();
+        assert!(matches!(refused, Error::ReadOnly { .. }), "{refused}");
+    });
+}
+
+#[test]
+fn a_reading_process_follows_what_another_syncs() {
+    follows_another_process(Durability::Sync);
+}
+
+#[test]
+fn a_reading_process_follows_what_another_stages() {
+    follows_another_process(Durability::Process);
+}
+
+#[test]
+fn a_waiting_reader_is_woken_by_a_close() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileStore::open(directory.path()).await.unwrap();
+        let stream = StreamName::from("s");
+        let mut waiting = pin!(store.wait(&stream, None));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        store.close().await.unwrap();
+        assert!(matches!(waiting.await, Err(Error::Closed)));
+    });
+}
