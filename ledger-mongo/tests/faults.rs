@@ -98,12 +98,20 @@ async fn failures_in_the_midst_of_an_append_are_survived_or_told() {
     victim.fail(&["commitTransaction"], Some(3), too_few).await;
     assert_eq!(victim.append("too few").await.unwrap(), next());
 
+    // The commit was interrupted behind its back: it is not to be made twice.
+    let interrupted = doc! { "writeConcernError": { "code": 11_601, "errmsg": "interrupted" } };
+    victim
+        .fail(&["commitTransaction"], Some(3), interrupted)
+        .await;
+    let unkeyed = victim.store.append(batch("s", [entry("e")])).await.unwrap();
+    assert_eq!(unkeyed.outcomes, [next()]);
+
     // Reads are asked again.
     victim
         .fail(&["find"], Some(5), doc! { "errorCode": 11_602 })
         .await;
     let page = victim.store.read(&"s".into(), &ReadOptions::new()).await;
-    assert_eq!(page.unwrap().head, Some(8));
+    assert_eq!(page.unwrap().head, Some(9));
     victim.heal().await;
 
     // Not for ever.
