@@ -19,7 +19,11 @@ impl Victim {
     /// None if there is no server here.
     async fn new(transaction_timeout: Duration) -> Option<Self> {
         let place = place().await?;
-        let url = format!("{}&appName={}", place.url, place.database);
+        // A server that is told to say that it is no primary does not say when it is one again.
+        let url = format!(
+            "{}&appName={}&heartbeatFrequencyMS=500",
+            place.url, place.database
+        );
         let options = place
             .options()
             .with_transaction_timeout(transaction_timeout);
