@@ -30,9 +30,6 @@ const UNAVAILABLE: [i32; 15] = [
     6, 7, 89, 91, 134, 189, 262, 9_001, 10_058, 10_107, 11_600, 11_601, 11_602, 13_435, 13_436,
 ];
 
-/// The write was made, but not acknowledged by enough members.
-const NOT_ACKNOWLEDGED: [i32; 2] = [64, 100];
-
 /// The largest document that MongoDB holds.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 
@@ -75,16 +72,18 @@ impl Failure {
     /// A write outside of a transaction failed.
     pub(crate) fn of_write(source: DriverError) -> Self {
         let may_have_happened = is_network(&source)
-            || code(&source).is_some_and(|code| NOT_ACKNOWLEDGED.contains(&code));
+            || is_of_write_concern(&source)
+            || code(&source).is_some_and(|code| UNAVAILABLE.contains(&code));
         Self {
             cause: Cause::Driver(source),
             may_have_happened,
         }
     }
 
-    /// A commit failed.
+    /// A commit failed. Only an error that tells to run the whole transaction again says that nothing was committed:
+    /// a commit can also be interrupted while it waits for other members.
     pub(crate) fn of_commit(source: DriverError) -> Self {
-        let may_have_happened = source.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT);
+        let may_have_happened = !source.contains_label(TRANSIENT_TRANSACTION_ERROR);
         Self {
             cause: Cause::Driver(source),
             may_have_happened,
@@ -111,18 +110,20 @@ impl Failure {
         self.may_have_happened
     }
 
-    /// Whether the whole transaction, or the whole read, may well succeed if it is done again.
+    /// Whether what failed may well succeed if it is done again: the whole transaction, the commit, the read.
     pub(crate) fn is_transient(&self) -> bool {
         match &self.cause {
             Cause::Driver(source) => {
                 source.contains_label(TRANSIENT_TRANSACTION_ERROR)
+                    || source.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
                     || is_network(source)
                     || matches!(*source.kind, ErrorKind::ServerSelection { .. })
                     || self
                         .code()
                         .is_some_and(|code| BUSY.contains(&code) || UNAVAILABLE.contains(&code))
             }
-            Cause::NoAnswer(_) | Cause::Damage(_) => false,
+            Cause::NoAnswer(_) => true,
+            Cause::Damage(_) => false,
         }
     }
 
@@ -166,6 +167,14 @@ fn is_network(error: &DriverError) -> bool {
     matches!(
         *error.kind,
         ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. }
+    )
+}
+
+/// Whether the write was made, and only not acknowledged by enough members.
+fn is_of_write_concern(error: &DriverError) -> bool {
+    matches!(
+        *error.kind,
+        ErrorKind::Write(WriteFailure::WriteConcernError(_))
     )
 }
 
@@ -308,6 +317,13 @@ mod tests {
         assert!(matches!(error, Error::Unavailable { .. }) && error.is_retryable());
         let error = place().error(Failure::no_answer(Duration::from_secs(9), false));
         assert!(matches!(error, Error::Unavailable { .. }));
+    }
+
+    #[test]
+    fn a_commit_that_failed_in_whatever_way_may_have_happened() {
+        let interrupted = DriverError::custom("interrupted while it waited");
+        assert!(Failure::of_commit(interrupted).may_have_happened());
+        assert!(Failure::of_commit(broken_pipe()).may_have_happened());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::results::{CollectionSpecification, CollectionType};
 
-use crate::database::Database;
+use crate::database::{Database, Question};
 use crate::error::Failure;
 use crate::health::Admin;
 use crate::options::Indexes;
@@ -59,23 +59,48 @@ fn payload_index() -> Document {
 /// Makes the database a store of today's format, unless it is one.
 pub(crate) async fn prepare(database: &Database, indexes: Indexes) -> Result<()> {
     check_server(database).await?;
-    let format = told(database, format(database).await)?;
-    match format {
-        Some(format) if format > FORMAT => {
-            return Err(Error::FormatTooNew {
-                place: database.place.name.clone(),
-                found: format,
-                supported: FORMAT,
-            });
-        }
-        Some(_) => {}
-        None => create(database).await?,
+    match database.ask(Preparation(indexes)).await? {
+        Prepared::Ready => Ok(()),
+        Prepared::Newer(format) => Err(Error::FormatTooNew {
+            place: database.place.name.clone(),
+            found: format,
+            supported: FORMAT,
+        }),
+        Prepared::Foreign(name) => Err(database.place.not_a_store(format!(
+            "the collection {name} is there already, and not its own"
+        ))),
     }
-    told(database, make_optional_indexes(database, indexes).await)
 }
 
-fn told<T>(database: &Database, answer: Result<T, Failure>) -> Result<T> {
-    answer.map_err(|failure| database.place.error(failure))
+/// All that opening does to the database. It may be done again from the beginning.
+struct Preparation(Indexes);
+
+/// What came of it.
+enum Prepared {
+    Ready,
+    /// The store is of a format that this version does not know.
+    Newer(u32),
+    /// Somebody else has a collection of this name.
+    Foreign(String),
+}
+
+impl Question for Preparation {
+    type Answer = Prepared;
+
+    async fn ask(&self, database: &Database) -> Result<Prepared, Failure> {
+        match format(database).await? {
+            Some(format) if format > FORMAT => return Ok(Prepared::Newer(format)),
+            Some(_) => {}
+            None => {
+                if let Some(name) = foreign(database).await? {
+                    return Ok(Prepared::Foreign(name));
+                }
+                create(database).await?;
+            }
+        }
+        make_optional_indexes(database, self.0).await?;
+        Ok(Prepared::Ready)
+    }
 }
 
 /// Refuses servers that cannot hold a store.
@@ -110,46 +135,29 @@ async fn format(database: &Database) -> Result<Option<u32>, Failure> {
         .ok_or_else(|| Failure::damage("the format of the store is no number"))
 }
 
-async fn create(database: &Database) -> Result<()> {
-    check_foreign(database).await?;
-    told(database, create_collections(database).await)?;
-    told(database, create_indexes(database).await)?;
+async fn create(database: &Database) -> Result<(), Failure> {
+    create_collections(database).await?;
+    create_indexes(database).await?;
     let format = doc! { "$setOnInsert": { "value": i64::from(FORMAT) } };
-    let written = database
-        .meta
-        .update_one(doc! { "_id": FORMAT_KEY }, format)
-        .upsert(true)
-        .await;
-    match written.map_err(Failure::of_write) {
+    let written = database.meta.update_one(doc! { "_id": FORMAT_KEY }, format);
+    match written.upsert(true).await.map_err(Failure::from) {
         // Another opening was faster.
         Err(failure) if failure.is_duplicate_key() => Ok(()),
-        written => told(database, written).map(drop),
+        written => written.map(drop),
     }
 }
 
-/// Leaves alone what somebody else keeps under the names of the store.
-async fn check_foreign(database: &Database) -> Result<()> {
-    let ours = names(database);
-    let listed = database
-        .handle
-        .list_collections()
-        .filter(doc! { "name": { "$in": &ours[..] } })
-        .await;
-    let listed = listed.map_err(Failure::from);
-    let found: Vec<_> = match told(database, listed)?.try_collect().await {
-        Ok(found) => found,
-        Err(error) => return told(database, Err(error.into())),
-    };
+/// The name of a collection that somebody else keeps under a name of the store's.
+async fn foreign(database: &Database) -> Result<Option<String>, Failure> {
+    let ours = doc! { "name": { "$in": &names(database)[..] } };
+    let listed = database.handle.list_collections().filter(ours).await?;
+    let found: Vec<_> = listed.try_collect().await?;
     for collection in found {
         if !is_plain(&collection) || is_used(database, &collection.name).await? {
-            let reason = format!(
-                "the collection {} is there already, and not its own",
-                collection.name
-            );
-            return Err(database.place.not_a_store(reason));
+            return Ok(Some(collection.name));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Whether the collection is one that this crate could have made.
@@ -161,10 +169,10 @@ fn is_plain(collection: &CollectionSpecification) -> bool {
 }
 
 /// Whether the collection holds anything, and no other opening has made it a store in the meantime.
-async fn is_used(database: &Database, name: &str) -> Result<bool> {
+async fn is_used(database: &Database, name: &str) -> Result<bool, Failure> {
     let collection = database.handle.collection::<Document>(name);
-    let any = collection.find_one(doc! {}).await.map_err(Failure::from);
-    Ok(told(database, any)?.is_some() && told(database, format(database).await)?.is_none())
+    let any = collection.find_one(doc! {}).await?;
+    Ok(any.is_some() && format(database).await?.is_none())
 }
 
 fn names(database: &Database) -> [&str; 4] {

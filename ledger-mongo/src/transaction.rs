@@ -113,7 +113,7 @@ async fn commit(session: &mut ClientSession, patience: &mut Patience) -> Result<
             Ok(Err(error)) => Failure::of_commit(error),
             Err(_) => Failure::no_answer(most, true),
         };
-        if !failure.may_have_happened() || patience.is_over() {
+        if !failure.may_have_happened() || !failure.is_transient() || patience.is_over() {
             return Err(failure);
         }
         patience.pause().await;

@@ -19,7 +19,11 @@ impl Victim {
     /// None if there is no server here.
     async fn new(transaction_timeout: Duration) -> Option<Self> {
         let place = place().await?;
-        let url = format!("{}&appName={}", place.url, place.database);
+        // A server that is told to say that it is no primary does not say when it is one again.
+        let url = format!(
+            "{}&appName={}&heartbeatFrequencyMS=500",
+            place.url, place.database
+        );
         let options = place
             .options()
             .with_transaction_timeout(transaction_timeout);
@@ -98,12 +102,20 @@ async fn failures_in_the_midst_of_an_append_are_survived_or_told() {
     victim.fail(&["commitTransaction"], Some(3), too_few).await;
     assert_eq!(victim.append("too few").await.unwrap(), next());
 
+    // The commit was interrupted behind its back: it is not to be made twice.
+    let interrupted = doc! { "writeConcernError": { "code": 11_601, "errmsg": "interrupted" } };
+    victim
+        .fail(&["commitTransaction"], Some(3), interrupted)
+        .await;
+    let unkeyed = victim.store.append(batch("s", [entry("e")])).await.unwrap();
+    assert_eq!(unkeyed.outcomes, [next()]);
+
     // Reads are asked again.
     victim
         .fail(&["find"], Some(5), doc! { "errorCode": 11_602 })
         .await;
     let page = victim.store.read(&"s".into(), &ReadOptions::new()).await;
-    assert_eq!(page.unwrap().head, Some(8));
+    assert_eq!(page.unwrap().head, Some(9));
     victim.heal().await;
 
     // Not for ever.
