@@ -11,16 +11,17 @@ use std::time::Duration;
 
 use ledger_core::{
     Batch, Clock, ContentType, Durability, Entry, ManualClock, NewEntry, Payload, ReadOptions,
-    StreamName, Timestamp,
+    Revision, StreamName, Timestamp,
 };
 use ledger_file::{Compression, FileOptions, Housekeeping, Log};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// All streams that the log of [`fill`] ever has, in byte order.
-const STREAMS: [&str; 6] = [
+const STREAMS: [&str; 7] = [
     "checkpoints only",
     "empty \u{0} ünï",
+    "goes",
     "orders",
     "other",
     "purged",
@@ -56,6 +57,7 @@ fn check(durability: Durability, compression: Compression) {
     fill(&log, &clock);
     let expected = lines(&log);
     assert!(expected.len() > 100);
+    assert!(has_dropped_segments(&path));
     assert_same(&python(&path, clock.now()), &expected);
     drop(log);
     assert_same(&python(&path, clock.now()), &expected);
@@ -65,13 +67,40 @@ fn check(durability: Durability, compression: Compression) {
     assert_same(&python(&path, clock.now()), &expected);
 }
 
+/// Whether numbers of segments are missing, before the last.
+fn has_dropped_segments(log: &Path) -> bool {
+    let files = std::fs::read_dir(log).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let segments = names.filter(|name| name.ends_with(".segment"));
+    let numbers: Vec<usize> = segments
+        .map(|name| usize::from_str_radix(&name[..8], 16).unwrap())
+        .collect();
+    numbers.iter().max() > Some(&numbers.len())
+}
+
 /// Does everything that leaves something in the files, several segments long.
 fn fill(log: &Log, clock: &ManualClock) {
     append_every_field(log, clock);
+    append_what_goes(log, clock);
     append_much(log, clock);
     change(log, clock);
     log.tidy().unwrap();
+    log.compact().unwrap();
     append(log, "orders", vec![plain("behind everything"), plain("")]);
+}
+
+/// Fills some segments with a stream that is trimmed later, and changes things meanwhile.
+fn append_what_goes(log: &Log, clock: &ManualClock) {
+    for round in 0..200 {
+        clock.advance(Duration::from_millis(7));
+        append(log, "goes", vec![plain(&"y".repeat(100))]);
+        if round == 30 {
+            save_checkpoint(log, "checkpoints only", "early", "kept", None);
+            set_tags(log, "orders", 2, "early");
+            log.rename(&"goes".into(), &"went".into()).unwrap();
+            log.rename(&"went".into(), &"goes".into()).unwrap();
+        }
+    }
 }
 
 fn append_every_field(log: &Log, clock: &ManualClock) {
@@ -131,12 +160,8 @@ fn change(log: &Log, clock: &ManualClock) {
     log.rename(&"first name".into(), &"renamed".into()).unwrap();
     log.trim(&"other".into(), 37).unwrap();
     log.trim(&"empty \u{0} ünï".into(), 1).unwrap();
-    log.set_tags(
-        &"orders".into(),
-        1,
-        ["new", "newer"].map(String::from).into(),
-    )
-    .unwrap();
+    log.trim(&"goes".into(), 200).unwrap();
+    set_tags(log, "orders", 1, "newer");
     for (key, value) in [
         ("note", Some("kept")),
         ("gone", Some("soon")),
@@ -145,16 +170,28 @@ fn change(log: &Log, clock: &ManualClock) {
         let changes = BTreeMap::from([(key.to_owned(), value.map(str::to_owned))]);
         log.annotate(&"orders".into(), 5, &changes).unwrap();
     }
-    let save = |stream: &str, name: &str, value: &str, expected| {
-        log.save_checkpoint(&stream.into(), name, value.as_bytes(), expected)
-            .unwrap()
-    };
-    let first = save("orders", "billing", "1", None);
-    save("orders", "billing", "2", Some(first));
-    save("checkpoints only", "a", "", None);
-    let doomed = save("checkpoints only", "b", "x", None);
+    let first = save_checkpoint(log, "orders", "billing", "1", None);
+    save_checkpoint(log, "orders", "billing", "2", Some(first));
+    save_checkpoint(log, "checkpoints only", "a", "", None);
+    let doomed = save_checkpoint(log, "checkpoints only", "b", "x", None);
     log.delete_checkpoint(&"checkpoints only".into(), "b", doomed)
         .unwrap();
+}
+
+fn set_tags(log: &Log, stream: &str, id: u64, tag: &str) {
+    let tags = ["all", tag].map(String::from);
+    log.set_tags(&stream.into(), id, tags.into()).unwrap();
+}
+
+fn save_checkpoint(
+    log: &Log,
+    stream: &str,
+    name: &str,
+    value: &str,
+    expected: Option<Revision>,
+) -> Revision {
+    log.save_checkpoint(&stream.into(), name, value.as_bytes(), expected)
+        .unwrap()
 }
 
 fn append(log: &Log, stream: &str, entries: Vec<NewEntry>) {
