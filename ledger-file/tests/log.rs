@@ -387,3 +387,39 @@ fn a_lost_or_damaged_index_is_made_anew() {
     assert_eq!(texts(&log, "second").len(), 50);
     log.verify().unwrap();
 }
+
+#[test]
+fn a_reader_follows_the_writer_through_stage_and_segments() {
+    for durability in DURABILITIES {
+        let directory = TempDir::new().unwrap();
+        let options = options(durability)
+            .with_segment_bytes_max(1 << 10)
+            .with_stage_bytes(4 << 10);
+        let log = open(&directory, &options);
+        let reader = Log::open_read_only(directory.path().join("log"), options.clone()).unwrap();
+        for n in 0..200_u64 {
+            log.append(Batch::new("s", vec![entry(&format!("entry {n}"))]))
+                .unwrap();
+            assert_eq!(reader.stat(&"s".into()).unwrap().head, Some(n + 1));
+            let newest = ReadOptions::new().descending().limit(1);
+            let page = reader.read(&"s".into(), &newest).unwrap();
+            assert_eq!(page.entries.len(), 1, "{n} {durability:?} {page:?}");
+            assert_eq!(
+                &*page.entries[0].value.bytes,
+                format!("entry {n}").as_bytes()
+            );
+        }
+        assert_eq!(texts(&reader, "s"), texts(&log, "s"));
+        log.trim(&"s".into(), 150).unwrap();
+        log.compact().unwrap();
+        assert_eq!(texts(&reader, "s"), texts(&log, "s"));
+        log.close().unwrap();
+        assert_eq!(texts(&reader, "s").len(), 50);
+        let log = open(&directory, &options);
+        log.append(Batch::new("s", vec![entry("after reopening")]))
+            .unwrap();
+        assert_eq!(texts(&reader, "s").len(), 51);
+        let refused = reader.append(Batch::new("s", vec![entry("no")]));
+        assert!(matches!(refused, Err(Error::ReadOnly { .. })));
+    }
+}

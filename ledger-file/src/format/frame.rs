@@ -78,6 +78,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// The bytes are no frame.
+    #[cfg(test)]
     pub(crate) fn trusted(
         bytes: &'a [u8],
         segment: &SegmentHeader,

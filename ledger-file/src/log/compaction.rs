@@ -112,7 +112,7 @@ impl Shared {
             ..Source::of(&part.segment)?
         };
         let name = part.segment.file_name();
-        let mut write = |buf: &mut Vec<u8>, written: &mut u32| {
+        let write = |buf: &mut Vec<u8>, written: &mut u32| {
             write_all_at(file, buf, u64::from(*written))
                 .map_err(|error| Failure::io(&name, error))?;
             *written += buf.len() as u32;

@@ -15,6 +15,7 @@ use super::shared::Shared;
 use super::writer::Turn;
 use crate::disk::{DiskFile, Patience, failure, write_all_at};
 use crate::error::{Failure, Fault, Result};
+use crate::fault::{Mistake, is_planted};
 use crate::format::Position;
 
 /// A group that takes no more members, with what is to be written for them.
@@ -94,7 +95,14 @@ impl Shared {
             let cause = failure(&*flush.file_name, error);
             return Err(self.cut(file, &flush.file_name, flush.base, cause));
         }
-        if let Err(error) = file.sync_data() {
+        if is_planted(Mistake::AcknowledgedBeforeSync) {
+            return Ok(());
+        }
+        let synced = match file.sync_data() {
+            Err(_) if is_planted(Mistake::SyncRetried) => file.sync_data(),
+            synced => synced,
+        };
+        if let Err(error) = synced {
             return Err(Fault::Poisoned(Arc::new(failure(&*flush.file_name, error))));
         }
         Ok(())
@@ -108,6 +116,9 @@ impl Shared {
         base: Position,
         cause: Error,
     ) -> Fault {
+        if is_planted(Mistake::PartialWriteNotCut) {
+            return Fault::Undone(Arc::new(cause));
+        }
         let cut = file.truncate(base.offset().into());
         let synced = cut.and_then(|()| file.sync_all());
         match synced.and_then(|()| self.scene_mut().tail.clear_stage(&self.page)) {
@@ -283,6 +294,9 @@ impl Turn<'_> {
             return Ok(());
         }
         let end = Position::from_u64(base.as_u64() + bytes.len() as u64);
+        if is_planted(Mistake::StageSwitchedBeforeFlush) {
+            self.shared.page.switch(end);
+        }
         write_all_at(&*self.writer.file, bytes, base.offset().into())
             .map_err(|error| Failure::io(&self.file_name(), error))?;
         drop(scene);

@@ -19,6 +19,7 @@ mod commit;
 mod compaction;
 mod evidence;
 mod flush;
+mod follower;
 mod followers;
 mod housekeeping;
 mod index_files;
@@ -58,8 +59,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ledger_core::{
-    Batch, Checkpoint, Condition, Error, Outcome, Page, ReadOptions, Receipt, Result, Retention,
-    Revision, Stat, StreamName,
+    Batch, Checkpoint, Condition, Outcome, Page, ReadOptions, Receipt, Result, Retention, Revision,
+    Stat, StreamName,
 };
 
 use self::append::Wanted;
@@ -69,6 +70,7 @@ use self::shared::Shared;
 use self::writer::Turn;
 use crate::disk::{Directory, Disk, Patience};
 use crate::error::{self, Failure};
+use crate::fault::{Mistake, is_planted};
 use crate::format::NewRecord;
 use crate::options::FileOptions;
 
@@ -90,17 +92,53 @@ impl Log {
     /// Opens the log in the directory at `path`, making it if it is not there.
     ///
     /// # Errors
-    /// [`Busy`](Error::Busy): another process writes to it, and is named.
-    /// [`Corrupt`](Error::Corrupt): it is damaged; nothing was touched.
-    /// [`NotAStore`](Error::NotAStore), [`FormatTooNew`](Error::FormatTooNew), [`Open`](Error::Open),
-    /// [`ReadOnly`](Error::ReadOnly): it was left as it is.
-    /// [`InvalidInput`](Error::InvalidInput): the options make no sense.
+    /// [`Busy`](ledger_core::Error::Busy): another process writes to it, and is named.
+    /// [`Corrupt`](ledger_core::Error::Corrupt): it is damaged; nothing was touched.
+    /// [`NotAStore`](ledger_core::Error::NotAStore), [`FormatTooNew`](ledger_core::Error::FormatTooNew), [`Open`](ledger_core::Error::Open),
+    /// [`ReadOnly`](ledger_core::Error::ReadOnly): it was left as it is.
+    /// [`InvalidInput`](ledger_core::Error::InvalidInput): the options make no sense.
     pub fn open(path: impl AsRef<Path>, options: FileOptions) -> Result<Self> {
         let path = path.as_ref();
         let place = path.display().to_string();
         let directory =
             Directory::create(path).map_err(|error| crate::disk::failure(&*place, error))?;
         Self::open_on(Arc::new(directory), place, options)
+    }
+
+    /// Opens the log in the directory at `path` for reading, while another process may write it: every question is
+    /// answered by what that shows at the moment. Nothing is locked, and nothing written.
+    ///
+    /// # Errors
+    /// As [`open`](Log::open), apart from [`Busy`](ledger_core::Error::Busy). Every change answers [`ReadOnly`](ledger_core::Error::ReadOnly).
+    pub fn open_read_only(path: impl AsRef<Path>, options: FileOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let place = path.display().to_string();
+        let directory =
+            Directory::open(path).map_err(|error| crate::disk::failure(&*place, error))?;
+        Self::read_only_on(Arc::new(directory), place, options)
+    }
+
+    /// Opens the log in the directory that `disk` is for reading.
+    pub(crate) fn read_only_on(
+        disk: Arc<dyn Disk>,
+        place: String,
+        options: FileOptions,
+    ) -> Result<Self> {
+        options.validate()?;
+        let opened = opening::open_read_only(disk, place.clone(), options);
+        let shared = opened.map_err(|failure| failure.into_error(&place))?;
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Sees what the process that writes shows by now. Reading does so by itself; in that process it does nothing.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub fn refresh(&self) -> Result<()> {
+        self.answer(self.shared.check_open())?;
+        self.ask(|| self.shared.refresh())
     }
 
     /// Opens the log in the directory that `disk` is, and that messages call `place`.
@@ -195,7 +233,11 @@ impl Log {
             .collect();
         let mut turn = self.shared.turn(patience)?;
         let appended = turn.append(&wanted, self.shared.now());
-        let group = turn.unfinished();
+        let group = turn.unfinished().filter(|_| {
+            let mut outcomes = turn.writer.scratch.outcomes.iter();
+            !is_planted(Mistake::DuplicateNotWaitedFor)
+                || appended.is_ok() && outcomes.any(|outcome| !outcome.is_duplicate())
+        });
         let answer = match appended {
             Ok(()) => {
                 let mut outcomes = turn.writer.scratch.outcomes.iter().copied();
@@ -300,7 +342,7 @@ impl Log {
     /// Lists up to `limit` streams that hold entries, in the byte order of their names, behind the name `after`.
     ///
     /// # Errors
-    /// [`InvalidInput`](Error::InvalidInput) for a limit of zero.
+    /// [`InvalidInput`](ledger_core::Error::InvalidInput) for a limit of zero.
     pub fn list(&self, after: Option<&StreamName>, limit: usize) -> Result<Vec<StreamName>> {
         self.ask(|| self.list_with(after, limit, Patience::Wait))
     }
@@ -352,7 +394,7 @@ impl Log {
     /// Removes from the old end what `retention` does not keep, and answers how many that were.
     ///
     /// # Errors
-    /// [`InvalidInput`](Error::InvalidInput) for a retention without any bound.
+    /// [`InvalidInput`](ledger_core::Error::InvalidInput) for a retention without any bound.
     pub fn retain(&self, stream: &StreamName, retention: &Retention) -> Result<u64> {
         self.enter(stream)?;
         retention.validate()?;
@@ -420,7 +462,7 @@ impl Log {
     /// Saves a checkpoint that still is at revision `expected` (none: that does not exist), and answers the new one.
     ///
     /// # Errors
-    /// [`CheckpointConflict`](Error::CheckpointConflict): load again, decide again.
+    /// [`CheckpointConflict`](ledger_core::Error::CheckpointConflict): load again, decide again.
     pub fn save_checkpoint(
         &self,
         stream: &StreamName,
@@ -436,7 +478,7 @@ impl Log {
     /// Deletes a checkpoint that still is at revision `expected`.
     ///
     /// # Errors
-    /// [`CheckpointConflict`](Error::CheckpointConflict): load again, decide again.
+    /// [`CheckpointConflict`](ledger_core::Error::CheckpointConflict): load again, decide again.
     pub fn delete_checkpoint(
         &self,
         stream: &StreamName,
@@ -450,7 +492,7 @@ impl Log {
     /// Lists up to `limit` names of a stream's checkpoints, in byte order, behind the name `after`.
     ///
     /// # Errors
-    /// [`InvalidInput`](Error::InvalidInput) for a limit of zero.
+    /// [`InvalidInput`](ledger_core::Error::InvalidInput) for a limit of zero.
     pub fn list_checkpoints(
         &self,
         stream: &StreamName,
@@ -466,7 +508,7 @@ impl Log {
     /// Makes everything that was appended so far survive the loss of power, whatever the durability is.
     ///
     /// # Errors
-    /// [`Poisoned`](Error::Poisoned): it is not known what did survive; open the log again.
+    /// [`Poisoned`](ledger_core::Error::Poisoned): it is not known what did survive; open the log again.
     pub fn sync(&self) -> Result<()> {
         self.answer(self.shared.sync())
     }
@@ -497,7 +539,7 @@ impl Log {
     /// An index that is damaged is made anew from the log.
     ///
     /// # Errors
-    /// [`Corrupt`](Error::Corrupt): what is damaged, and where.
+    /// [`Corrupt`](ledger_core::Error::Corrupt): what is damaged, and where.
     pub fn verify(&self) -> Result<Verified> {
         self.answer(self.shared.check_open())?;
         self.ask(|| self.shared.verify())
@@ -506,13 +548,13 @@ impl Log {
     /// Tells how much there is.
     ///
     /// # Errors
-    /// [`Closed`](Error::Closed).
+    /// [`Closed`](ledger_core::Error::Closed).
     pub fn stats(&self) -> Result<LogStats> {
         self.answer(self.shared.check_open())?;
         Ok(self.shared.stats())
     }
 
-    /// Finishes what was begun, and closes. Every later call answers [`Closed`](Error::Closed).
+    /// Finishes what was begun, and closes. Every later call answers [`Closed`](ledger_core::Error::Closed).
     ///
     /// # Errors
     /// Those of the files; the log is closed all the same.

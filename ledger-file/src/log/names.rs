@@ -20,6 +20,7 @@ impl Shared {
         name: &StreamName,
         patience: Patience,
     ) -> Result<(View<'_>, Option<StreamState>)> {
+        self.refresh()?;
         let (view, state, end) = {
             let scene = self.scene();
             let slot = scene.streams.find(name);
@@ -53,6 +54,7 @@ impl Shared {
         limit: usize,
         patience: Patience,
     ) -> Result<Vec<StreamName>> {
+        self.refresh()?;
         let mut listed = Vec::new();
         let mut after = after.map(|name| name.as_str().to_owned());
         while listed.len() < limit {

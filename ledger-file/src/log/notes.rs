@@ -1,6 +1,7 @@
 //! Noting in an index what a frame holds: the same for frames that are being written and for those that are read again.
 
 use crate::error::Result;
+use crate::fault::{Mistake, is_planted};
 use crate::format::{Append, EntryRef, Frame, Malformed, Record, StreamNumber};
 use crate::index::{ActiveIndex, Change, EntryKeys, KeyHasher};
 
@@ -33,6 +34,10 @@ impl<'a> Notes<'a> {
         let mut notes = Notes::begin(index, hasher, frame.position().offset());
         for record in frame.records() {
             let (offset, record) = record?;
+            if matches!(record, Record::Removals { .. }) && is_planted(Mistake::RemovalsNotRebuilt)
+            {
+                continue;
+            }
             notes.record(offset, &record)?;
         }
         Ok(())
@@ -98,6 +103,7 @@ impl<'a> Notes<'a> {
         }
         let fields = entry.fields()?;
         let dedup_key = fields.dedup_key.filter(|key| !key.is_empty());
+        let dedup_key = dedup_key.filter(|_| !is_planted(Mistake::DedupNotRebuilt));
         Ok(EntryKeys {
             dedup: dedup_key.map(|key| self.hasher.dedup_key(stream, key)),
             order: fields

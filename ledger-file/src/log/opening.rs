@@ -3,15 +3,12 @@
 //! Nothing is served before what will be served survives the loss of power (rule 9). What is damaged is left as it is.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use ledger_core::Error;
 
-use super::commit::{Crowd, Group};
-use super::followers::Followers;
-use super::housekeeping::Signal;
+use super::follower::{Follower, NoPage};
 use super::index_files::open_layers;
 use super::keeper::{Keeper, Prepared, Sealed, make_segment, write_manifest};
 use super::page::Page;
@@ -23,13 +20,13 @@ use super::shared::{Scene, Shared};
 use super::streams::Streams;
 use super::tail::Tail;
 use super::writer::Writer;
-use crate::disk::{
-    Access, Disk, DiskFile, Lock, LockGuard, Patience, Stage, read_exact_at, write_all_at,
-};
+use crate::disk::{Access, Disk, Lock, LockGuard, Patience, Stage, read_exact_at, write_all_at};
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
-use crate::format::{FileName, Found, LogId, Manifest, SegmentHeader, SegmentMeta, read_frame};
-use crate::index::{ActiveIndex, KeyHasher, Layer};
+use crate::format::{
+    FileName, Found, LogId, Manifest, Position, SegmentHeader, SegmentMeta, read_frame,
+};
+use crate::index::{ActiveIndex, KeyHasher, Layer, Origin};
 use crate::options::FileOptions;
 
 /// Opens the log in the directory that `disk` is.
@@ -239,7 +236,10 @@ impl Opening {
         let mut unsealed = Vec::new();
         for meta in &self.manifest.segments {
             match meta.sealed_bytes {
-                Some(bytes) => parts.push(self.sealed(meta, bytes, &mut sealed)?),
+                Some(bytes) => match self.sealed(meta, bytes, &mut sealed) {
+                    Err(_) if is_planted(Mistake::MissingSegmentPassedOver) => {}
+                    part => parts.push(part?),
+                },
                 None => unsealed.push(self.unsealed(meta)?),
             }
         }
@@ -434,56 +434,103 @@ impl Opening {
         };
         let streams = highest_stream(&parts).max(self.manifest.streams);
         let writer = Writer {
-            header,
-            file: Arc::clone(active.part.segment.file()),
-            end: active.end,
-            active: active.index,
             indexed_from: active.from,
-            frame: Vec::new(),
-            group: Group::after(None),
-            flushing: None,
-            streams,
-            last: None,
-            fault: None,
-            wants_tidying: false,
-            has_asked_for_next: false,
-            scratch: super::writer::Scratch::default(),
+            ..Writer::new(
+                header,
+                Arc::clone(active.part.segment.file()),
+                active.end,
+                active.index,
+                streams,
+            )
         };
-        let highest = self.manifest.segments.last().map_or(0, |meta| meta.segment);
+        let keeper = Keeper {
+            highest_segment: self.manifest.segments.last().map_or(0, |meta| meta.segment),
+            manifest: self.manifest,
+            next,
+            sealed,
+        };
+        let scene = Scene {
+            visible: end,
+            end,
+            picture: Arc::new(Picture::new(parts)),
+            streams: Streams::new(self.options.stream_cache_bytes, keeper.manifest.seed),
+            tail,
+        };
+        let shared = Shared::new(
+            self.disk,
+            self.place,
+            self.options,
+            scene,
+            keeper,
+            writer,
+            self.page,
+        );
         Ok(Shared {
-            hasher: self.hasher,
-            log_id: self.manifest.log_id,
-            scene: RwLock::new(Scene {
-                visible: end,
-                end,
-                picture: Arc::new(Picture::new(parts)),
-                streams: Streams::new(self.options.stream_cache_bytes, self.manifest.seed),
-                tail,
-            }),
-            writer: Mutex::new(writer),
-            keeper: Mutex::new(Keeper {
-                highest_segment: highest,
-                manifest: self.manifest,
-                next,
-                sealed,
-            }),
-            place: self.place,
-            options: self.options,
-            disk: self.disk,
-            page: self.page,
-            flushed: AtomicU64::new(end.as_u64()),
-            durable: AtomicU64::new(end.as_u64()),
-            crowd: Crowd::default(),
-            broken: Mutex::new(None),
-            is_broken: AtomicBool::new(false),
-            is_closed: AtomicBool::new(false),
-            has_trimmed: AtomicBool::new(false),
-            signal: Signal::default(),
-            followers: Followers::default(),
-            tidying: Mutex::new(()),
             lock: Mutex::new(Some(lock)),
+            ..shared
         })
     }
+}
+
+/// Opens the log in the directory that `disk` is for reading, whoever writes it.
+pub(super) fn open_read_only(
+    disk: Arc<dyn Disk>,
+    place: String,
+    options: FileOptions,
+) -> Result<Shared> {
+    let Some(manifest) = read_manifest(&*disk)? else {
+        return Err(Failure::Error(Error::NotAStore {
+            place,
+            reason: "there is no manifest in it".into(),
+        }));
+    };
+    let name = FileName::Stage.to_string();
+    let stage = disk
+        .open(&name, Access::Read)
+        .map_err(|error| Failure::io(&name, error))?;
+    let follower = Follower::new(stage, manifest.log_id)?;
+    let header = SegmentHeader {
+        log_id: manifest.log_id,
+        segment: 0,
+        generation: 0,
+        created_at: options.clock.now(),
+    };
+    let origin = Origin {
+        log_id: header.log_id,
+        segment: 0,
+        generation: 0,
+        from: 0,
+    };
+    // Nobody ever gets the turn to write.
+    let index = Arc::new(RwLock::new(ActiveIndex::new(origin)));
+    let writer = Writer::new(
+        header,
+        Arc::clone(follower.stage()),
+        0,
+        index,
+        manifest.streams,
+    );
+    let scene = Scene {
+        visible: Position::ZERO,
+        end: Position::ZERO,
+        picture: Arc::new(Picture::new(Vec::new())),
+        streams: Streams::new(options.stream_cache_bytes, manifest.seed),
+        tail: Tail::gathered(Position::ZERO, None),
+    };
+    let page = Page::new(Arc::new(NoPage), manifest.log_id, 0);
+    let keeper = Keeper {
+        highest_segment: 0,
+        manifest,
+        next: None,
+        sealed: Vec::new(),
+    };
+    let shared = Shared::new(disk, place, options, scene, keeper, writer, page);
+    let shared = Shared {
+        follower: Some(Mutex::new(follower)),
+        ..shared
+    };
+    shared.refresh()?;
+    Ok(shared)
 }
 
 /// Forgets what is staged, durably.

@@ -54,7 +54,9 @@ impl Page {
 
     /// Says that nothing that is staged belongs anywhere.
     pub(super) fn clear_slots(&self) {
-        SLOT_WORDS.map(|word| self.store(word, [0; 3]));
+        SLOT_WORDS
+            .into_iter()
+            .for_each(|word| self.store(word, [0; 3]));
     }
 
     /// Tells other processes up to where they may look.

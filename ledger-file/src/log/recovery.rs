@@ -6,6 +6,7 @@
 use super::notes::Notes;
 use super::segment::{Segment, SegmentName};
 use super::shared::Shared;
+use super::view::with_buffer;
 use super::writer::Writer;
 use crate::disk::{DiskFile, Patience, read_at_most};
 use crate::error::{Failure, Result};
@@ -15,7 +16,8 @@ use crate::format::{
 };
 use crate::index::{ActiveIndex, KeyHasher, Origin};
 
-/// How much is read at once.
+/// How much is read at once: little at first, because often there is nothing.
+const FIRST_CHUNK_BYTES: usize = 16 << 10;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// What a scan of a segment found.
@@ -88,36 +90,53 @@ impl<'a> Source<'a> {
         from: u32,
         mut each: impl FnMut(&Frame<'_>) -> Result<bool>,
     ) -> Result<u32> {
-        let (mut offset, mut chunk) = (from, CHUNK_BYTES);
-        let mut buf = Vec::new();
-        loop {
-            let left = self.len.saturating_sub(offset.into());
-            buf.resize(chunk.min(usize::try_from(left).unwrap_or(usize::MAX)), 0);
-            let read = read_at_most(self.file, &mut buf, offset.into(), Patience::Wait);
-            let read = match read {
-                Err(_) if is_planted(Mistake::ReadErrorIsTheEnd) => return Ok(offset),
-                read => read.map_err(|error| Failure::io(&self.name(), error))?,
-            };
-            let (mut bytes, begun) = (&buf[..read], offset);
-            let needed = loop {
-                match read_frame(bytes, self.header, offset) {
-                    Found::Frame(frame) => {
-                        offset = frame.end();
-                        bytes = &bytes[frame.bytes_len() as usize..];
-                        if !each(&frame)? {
-                            return Ok(offset);
-                        }
-                    }
-                    Found::Short { needed } => break needed,
-                    Found::Nothing | Found::Bad(_) => return Ok(offset),
-                }
-            };
-            // A length that the file does not back is no frame's.
-            if u64::from(offset) + needed > self.len || (read < buf.len() && offset == begun) {
-                return Ok(offset);
+        let (mut offset, mut chunk) = (from, FIRST_CHUNK_BYTES);
+        with_buffer(|buf| {
+            while let Some(next) = self.frames_of_chunk(&mut offset, chunk, buf, &mut each)? {
+                chunk = next;
             }
-            chunk = CHUNK_BYTES.max(needed as usize);
+            Ok(offset)
+        })
+    }
+
+    /// Reads one chunk, and shows `each` the frames that are whole in it. Tells how large the next must be, if there is
+    /// one.
+    fn frames_of_chunk(
+        &self,
+        offset: &mut u32,
+        chunk: usize,
+        buf: &mut Vec<u8>,
+        each: &mut impl FnMut(&Frame<'_>) -> Result<bool>,
+    ) -> Result<Option<usize>> {
+        let left = usize::try_from(self.len.saturating_sub(u64::from(*offset)));
+        let wanted = chunk.min(left.unwrap_or(usize::MAX));
+        if buf.len() < wanted {
+            buf.resize(wanted, 0);
         }
+        let begun = *offset;
+        let read = read_at_most(self.file, &mut buf[..wanted], begun.into(), Patience::Wait);
+        let read = match read {
+            Err(_) if is_planted(Mistake::ReadErrorIsTheEnd) => return Ok(None),
+            read => read.map_err(|error| Failure::io(&self.name(), error))?,
+        };
+        let mut bytes = &buf[..read];
+        let needed = loop {
+            match read_frame(bytes, self.header, *offset) {
+                Found::Frame(frame) => {
+                    *offset = frame.end();
+                    bytes = &bytes[frame.bytes_len() as usize..];
+                    if !each(&frame)? {
+                        return Ok(None);
+                    }
+                }
+                Found::Short { needed } => break needed,
+                Found::Nothing | Found::Bad(_) => return Ok(None),
+            }
+        };
+        // A length that the file does not back is no frame's.
+        let is_backed = u64::from(*offset) + needed <= self.len;
+        let is_cut_off = read < wanted && *offset == begun;
+        Ok((is_backed && !is_cut_off).then_some(CHUNK_BYTES.max(needed as usize)))
     }
 
     /// Whether there is anything but zeroes from `from` on; and up to where.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use ledger_core::{Durability, Error, Timestamp};
 
 use super::commit::Crowd;
+use super::follower::Follower;
 use super::followers::Followers;
 use super::housekeeping::Signal;
 use super::keeper::Keeper;
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     pub(super) followers: Followers,
     /// Held by the one who tidies up.
     pub(super) tidying: Mutex<()>,
+    /// There in a process that only reads.
+    pub(super) follower: Option<Mutex<Follower>>,
     /// Held until the log is closed.
     pub(super) lock: Mutex<Option<Box<dyn LockGuard>>>,
 }
@@ -69,6 +72,42 @@ pub(super) struct Scene {
 }
 
 impl Shared {
+    /// Puts together what was found.
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        place: String,
+        options: FileOptions,
+        scene: Scene,
+        keeper: Keeper,
+        writer: Writer,
+        page: Page,
+    ) -> Self {
+        let end = scene.end.as_u64();
+        Self {
+            place,
+            options,
+            disk,
+            log_id: keeper.manifest.log_id,
+            hasher: KeyHasher::new(keeper.manifest.seed),
+            page,
+            writer: Mutex::new(writer),
+            keeper: Mutex::new(keeper),
+            scene: RwLock::new(scene),
+            flushed: AtomicU64::new(end),
+            durable: AtomicU64::new(end),
+            crowd: Crowd::default(),
+            broken: Mutex::new(None),
+            is_broken: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            has_trimmed: AtomicBool::new(false),
+            signal: Signal::default(),
+            followers: Followers::default(),
+            tidying: Mutex::new(()),
+            follower: None,
+            lock: Mutex::new(None),
+        }
+    }
+
     /// A panic while the scene changed was one of the writer, and poisons that.
     pub(super) fn scene(&self) -> RwLockReadGuard<'_, Scene> {
         self.scene.read().unwrap_or_else(PoisonError::into_inner)

@@ -65,10 +65,6 @@ impl<'a> View<'a> {
         self.shared
     }
 
-    pub(super) fn picture(&self) -> &Picture {
-        &self.picture
-    }
-
     /// Where it ends.
     pub(super) fn end(&self) -> Position {
         self.below
@@ -245,7 +241,7 @@ impl View<'_> {
             position: spot.position,
         };
         let (mut take, mut taken) = (Some(take), None);
-        self.entries(stream, stretch, |_, recorded_at, entry| {
+        let _broken_off = self.entries(stream, stretch, |_, recorded_at, entry| {
             if let Some(take) = take.take() {
                 taken = Some(take(recorded_at, entry)?);
             }

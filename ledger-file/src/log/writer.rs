@@ -11,11 +11,13 @@ use smallvec::SmallVec;
 
 use super::commit::Group;
 use super::notes::Notes;
+use super::recovery::FIRST_FRAME;
 use super::shared::{Scene, Shared};
 use super::streams::{SlotIndex, StreamState};
 use super::view::View;
 use crate::disk::{DiskFile, Patience, write_all_at};
 use crate::error::{Failure, Fault, Result};
+use crate::fault::{Mistake, is_planted};
 use crate::format::{
     FRAME_OVERHEAD_BYTES_MAX, FrameWriter, Position, Record, SegmentHeader, StreamNumber,
 };
@@ -86,12 +88,43 @@ pub(super) struct Turn<'a> {
 /// How often an impatient caller asks for a turn before it gives up.
 const ATTEMPTS: usize = 64;
 
+impl Writer {
+    /// Goes on at `end` of the segment of `header`.
+    pub(super) fn new(
+        header: SegmentHeader,
+        file: Arc<dyn DiskFile>,
+        end: u32,
+        active: Arc<RwLock<ActiveIndex>>,
+        streams: u64,
+    ) -> Self {
+        Self {
+            header,
+            file,
+            end,
+            active,
+            indexed_from: FIRST_FRAME,
+            frame: Vec::new(),
+            group: Group::after(None),
+            flushing: None,
+            streams,
+            last: None,
+            fault: None,
+            wants_tidying: false,
+            has_asked_for_next: false,
+            scratch: Scratch::default(),
+        }
+    }
+}
+
 impl Shared {
     /// Waits for a turn. What a failed flush left behind is set right first.
     ///
     /// # Errors
     /// `Closed`, `Poisoned`; with [`Patience::Now`] the wish to be asked again.
     pub(super) fn turn(&self, patience: Patience) -> Result<Turn<'_>> {
+        if self.follower.is_some() {
+            return Err(self.read_only());
+        }
         let mut turn = self.turn_at_any_price(patience)?;
         self.check_open()?;
         if self.is_broken.load(Ordering::Acquire) {
@@ -125,6 +158,13 @@ impl Shared {
             }
         }
         Err(Failure::WouldBlock)
+    }
+
+    fn read_only(&self) -> Failure {
+        Failure::Error(Error::ReadOnly {
+            place: self.place.clone(),
+            source: "it was opened for reading".into(),
+        })
     }
 
     fn panicked(&self) -> Failure {
@@ -278,6 +318,10 @@ impl<'a> Turn<'a> {
             scene.streams.set_under_way(slot, state, end);
             writer.last = Some(subject);
         }
+        if is_planted(Mistake::VisibleBeforeDurable) {
+            scene.visible = end;
+            scene.streams.publish(end, |_| {});
+        }
     }
 
     fn stage(&mut self, changed: Changed, end: Position) {
@@ -331,7 +375,7 @@ impl<'a> Turn<'a> {
 
     /// Whether nothing was put into the active segment yet.
     pub(super) fn is_at_start(&self) -> bool {
-        self.writer.end as usize == crate::format::SEGMENT_HEADER_BYTES
+        self.writer.end == FIRST_FRAME
     }
 
     pub(super) fn file_name(&self) -> String {

@@ -1,0 +1,380 @@
+//! Reading a log that another process writes: no lock, no mapping, and nothing is ever written.
+//!
+//! Before each question the reader looks whether the writer shows more, or lists other files, and reads the frames in
+//! between: from the segment files, and the last ones from the stage. Every frame is checked, so what the writer moves
+//! meanwhile is found out, and looked for again. If nobody writes, the log ends with its last valid frame.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::index_files::open_layers;
+use super::notes::Notes;
+use super::opening::read_manifest;
+use super::picture::{Part, Picture};
+use super::recovery::Source;
+use super::segment::{Segment, SegmentName};
+use super::shared::Shared;
+use crate::disk::{Access, DiskFile, Patience, STAGE_PAGE_BYTES, StagePage, read_at_most};
+use crate::error::{Failure, Result};
+use crate::format::{
+    FileName, Found, Frame, LogId, MANIFEST_WORD, Manifest, Position, Record, SLOT_WORDS,
+    SegmentHeader, SegmentMeta, Slot, StageHeader, VISIBLE_WORD, read_frame, told,
+};
+use crate::index::{ActiveIndex, Layer, Origin};
+
+/// How often the reader looks again for what the writer moved while it was read.
+const ATTEMPTS: usize = 10_000;
+
+/// What a reader knows of the log it follows.
+#[derive(Debug)]
+pub(super) struct Follower {
+    stage: Arc<dyn DiskFile>,
+    manifest: Option<Manifest>,
+    parts: Vec<Followed>,
+}
+
+/// A segment, as far as it was read.
+#[derive(Debug)]
+struct Followed {
+    meta: SegmentMeta,
+    part: Part,
+    /// Of what no index file knows.
+    index: Option<Arc<RwLock<ActiveIndex>>>,
+    /// Up to where it was read.
+    noted: u32,
+    /// Up to where that was read from the file.
+    in_file: u32,
+    is_sealed: bool,
+}
+
+/// What the writer says on the first page of the stage.
+#[derive(Debug)]
+struct Said {
+    manifest: Option<u64>,
+    visible: Option<Position>,
+    slot: Option<Slot>,
+}
+
+/// The end of what was read, with the bytes that are not in a segment file yet.
+#[derive(Debug)]
+struct End {
+    at: Position,
+    staged: Vec<u8>,
+}
+
+impl Follower {
+    /// Reads what the writer of the log `log_id` shows in `stage`.
+    pub(super) fn new(stage: Arc<dyn DiskFile>, log_id: LogId) -> Result<Self> {
+        let follower = Self {
+            stage,
+            manifest: None,
+            parts: Vec::new(),
+        };
+        let name = FileName::Stage.to_string();
+        let words = follower.words()?;
+        let header = std::array::from_fn(|index| words[index]);
+        let header = StageHeader::decode(header).map_err(|error| Failure::header(&name, error))?;
+        match header.log_id == log_id {
+            true => Ok(follower),
+            false => Err(Failure::damage(name, "it is that of another log")),
+        }
+    }
+
+    pub(super) fn stage(&self) -> &Arc<dyn DiskFile> {
+        &self.stage
+    }
+
+    /// The first page.
+    fn words(&self) -> Result<Vec<u64>> {
+        let mut bytes = [0; STAGE_PAGE_BYTES];
+        read_at_most(&*self.stage, &mut bytes, 0, Patience::Wait)
+            .map_err(|error| Failure::io(&FileName::Stage.to_string(), error))?;
+        let (words, _) = bytes.as_chunks::<8>();
+        Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect())
+    }
+}
+
+impl Shared {
+    /// Sees what the writer shows by now. Does nothing in the process that writes.
+    pub(super) fn refresh(&self) -> Result<()> {
+        let Some(follower) = &self.follower else {
+            return Ok(());
+        };
+        let mut follower = lock(follower);
+        for _ in 0..ATTEMPTS {
+            if follower.advance(self)? {
+                return Ok(());
+            }
+            std::thread::yield_now();
+        }
+        Err(Failure::damage(
+            &self.place,
+            "what the writer shows cannot be read",
+        ))
+    }
+}
+
+impl Follower {
+    /// Reads what is new. Tells whether it got to the end, or was overtaken.
+    fn advance(&mut self, shared: &Shared) -> Result<bool> {
+        let lock = FileName::Lock.to_string();
+        let is_written = shared.disk.is_locked(&lock);
+        let is_written = is_written.map_err(|error| Failure::io(&lock, error))?;
+        let said = self.said(shared)?;
+        let known = self.manifest.as_ref().map(|manifest| manifest.version);
+        let is_same = known.is_some() && said.manifest == known;
+        if is_written && is_same && said.visible == Some(shared.scene().visible) {
+            return Ok(true);
+        }
+        let is_known = is_written && is_same;
+        if !is_known && !self.load(shared)? {
+            return Ok(false);
+        }
+        // Whatever the manifest lists as full was visible before it did.
+        let said = self.said(shared)?;
+        let target = match is_written {
+            true => match said.visible {
+                Some(visible) => Some(visible),
+                None => return Ok(false),
+            },
+            false => None,
+        };
+        match self.read_frames(shared, target, said.slot)? {
+            Some(end) => {
+                self.show(shared, end);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn said(&self, shared: &Shared) -> Result<Said> {
+        let words = self.words()?;
+        let word = |index: usize| words[index];
+        let pair = |at: usize| told([word(at), word(at + 1)]);
+        let slots = SLOT_WORDS.map(|at| {
+            let words = [word(at), word(at + 1), word(at + 2)];
+            Slot::decode(words, &shared.log_id)
+        });
+        Ok(Said {
+            manifest: pair(MANIFEST_WORD),
+            visible: pair(VISIBLE_WORD).map(Position::from_u64),
+            slot: slots.into_iter().flatten().max_by_key(|slot| slot.sequence),
+        })
+    }
+
+    /// Opens what the manifest lists by now. Tells whether all of it was there.
+    fn load(&mut self, shared: &Shared) -> Result<bool> {
+        let Some(manifest) = read_manifest(&*shared.disk)? else {
+            return Ok(false);
+        };
+        if self.manifest.as_ref() == Some(&manifest) {
+            return Ok(true);
+        }
+        let mut parts = Vec::new();
+        let mut old = std::mem::take(&mut self.parts);
+        for meta in &manifest.segments {
+            let same = old.iter().position(|old| old.meta == *meta);
+            match same {
+                Some(index) => parts.push(old.swap_remove(index)),
+                None => match open(shared, meta)? {
+                    Some(part) => parts.push(part),
+                    None => {
+                        self.manifest = None;
+                        return Ok(false);
+                    }
+                },
+            }
+        }
+        (self.parts, self.manifest) = (parts, Some(manifest));
+        Ok(true)
+    }
+
+    /// Reads frames up to `target`, or to the last one that is valid. None: they are being moved.
+    fn read_frames(
+        &mut self,
+        shared: &Shared,
+        target: Option<Position>,
+        slot: Option<Slot>,
+    ) -> Result<Option<End>> {
+        let mut end = End {
+            at: Position::ZERO,
+            staged: Vec::new(),
+        };
+        for followed in &mut self.parts {
+            let segment = Arc::clone(&followed.part.segment);
+            let is_beyond = target.is_some_and(|target| target < segment.at(0));
+            if is_beyond {
+                break;
+            }
+            followed.scan(shared, target)?;
+            end.at = segment.at(followed.in_file);
+            if followed.is_in_file() || Some(end.at) == target {
+                continue;
+            }
+            if let Some(slot) = slot.filter(|slot| slot.base.segment() == segment.number()) {
+                end.staged = stage_from(&*self.stage, slot, end.at)?;
+                let len = followed.take_staged(shared, &end.staged, target)?;
+                end.staged.truncate(len);
+            }
+            let reached = Position::from_u64(end.at.as_u64() + end.staged.len() as u64);
+            return Ok(match target {
+                Some(target) if reached != target => None,
+                _ => Some(end),
+            });
+        }
+        Ok(Some(end))
+    }
+
+    /// Lets everybody see what was read.
+    fn show(&self, shared: &Shared, end: End) {
+        let parts = self.parts.iter().map(|followed| followed.part.clone());
+        let picture = Arc::new(Picture::new(parts.collect()));
+        let visible = Position::from_u64(end.at.as_u64() + end.staged.len() as u64);
+        let mut scene = shared.scene_mut();
+        scene.picture = picture;
+        scene.tail.reset(end.at);
+        scene.tail.push(&end.staged);
+        scene.end = visible;
+        if scene.visible != visible {
+            scene.streams.clear();
+        }
+        scene.visible = visible;
+        shared
+            .flushed
+            .store(end.at.as_u64(), std::sync::atomic::Ordering::Release);
+    }
+}
+
+/// What the stage holds from `at` on.
+fn stage_from(stage: &dyn DiskFile, slot: Slot, at: Position) -> Result<Vec<u8>> {
+    let failed = |error| Failure::io(&FileName::Stage.to_string(), error);
+    let Some(skipped) = at.offset().checked_sub(slot.base.offset()) else {
+        return Ok(Vec::new());
+    };
+    let from = STAGE_PAGE_BYTES as u64 + u64::from(skipped);
+    let len = stage.len().map_err(failed)?.saturating_sub(from);
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    let read = read_at_most(stage, &mut bytes, from, Patience::Wait).map_err(failed)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Opens a segment with its indexes; none if it is not there any more.
+fn open(shared: &Shared, meta: &SegmentMeta) -> Result<Option<Followed>> {
+    let name = SegmentName {
+        log_id: shared.log_id,
+        number: meta.segment,
+        generation: meta.generation,
+    };
+    let file = match shared.disk.open(&name.file_name(), Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| Failure::io(&name.file_name(), error))?,
+    };
+    let (mut layers, from) = open_layers(&*shared.disk, name, meta)?;
+    let is_indexed = meta.sealed_bytes == Some(from);
+    let index = (!is_indexed).then(|| {
+        let origin = Origin {
+            log_id: name.log_id,
+            segment: name.number,
+            generation: name.generation,
+            from,
+        };
+        Arc::new(RwLock::new(ActiveIndex::new(origin)))
+    });
+    layers.extend(index.iter().map(|index| Layer::Memory(Arc::clone(index))));
+    Ok(Some(Followed {
+        meta: meta.clone(),
+        part: Part {
+            segment: Arc::new(Segment::unread(name, file)),
+            layers,
+        },
+        index,
+        noted: from,
+        in_file: from,
+        is_sealed: is_indexed,
+    }))
+}
+
+impl Followed {
+    /// Whether all that there will ever be is in the file.
+    fn is_in_file(&self) -> bool {
+        self.is_sealed && self.in_file == self.noted
+    }
+
+    /// Reads the frames that are in the file, up to `target`.
+    fn scan(&mut self, shared: &Shared, target: Option<Position>) -> Result<()> {
+        let segment = Arc::clone(&self.part.segment);
+        if self.is_in_file() || target == Some(segment.at(self.in_file)) {
+            return Ok(());
+        }
+        let source = Source::of(&segment)?;
+        let from = self.in_file;
+        source.frames(from, |frame| {
+            let end = segment.at(frame.end());
+            if target.is_some_and(|target| end > target) {
+                return Ok(false);
+            }
+            self.note(shared, frame)?;
+            self.in_file = frame.end();
+            Ok(!self.is_in_file() && Some(end) != target)
+        })?;
+        Ok(())
+    }
+
+    /// Notes the frames in `staged`, which lie behind the file's, up to `target`; tells how many bytes they are.
+    fn take_staged(
+        &mut self,
+        shared: &Shared,
+        staged: &[u8],
+        target: Option<Position>,
+    ) -> Result<usize> {
+        let header: SegmentHeader = *self.part.segment.header(Patience::Wait)?;
+        let (mut len, mut offset) = (0, self.in_file);
+        while let Found::Frame(frame) = read_frame(&staged[len..], &header, offset) {
+            let end = header.at(frame.end());
+            if target.is_some_and(|target| end > target) {
+                break;
+            }
+            len += frame.bytes_len() as usize;
+            offset = frame.end();
+            self.note(shared, &frame)?;
+        }
+        Ok(len)
+    }
+
+    /// Notes a frame, unless it was already.
+    fn note(&mut self, shared: &Shared, frame: &Frame<'_>) -> Result<()> {
+        if frame.end() <= self.noted {
+            return Ok(());
+        }
+        if let Some(index) = &self.index {
+            let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
+            let at = frame.position().offset();
+            Notes::frame(&mut index, shared.hasher, frame)
+                .map_err(|malformed| self.part.segment.damage(at, malformed))?;
+        }
+        self.noted = frame.end();
+        self.is_sealed = frame
+            .records()
+            .any(|record| matches!(record, Ok((_, Record::Seal))));
+        Ok(())
+    }
+}
+
+/// A page that nobody reads: a reader shows nothing to others.
+#[derive(Debug)]
+pub(super) struct NoPage;
+
+impl StagePage for NoPage {
+    fn load(&self, _: usize) -> u64 {
+        0
+    }
+
+    fn store(&self, _: usize, _: u64) {}
+}
+
+/// A panic may have left it behind what was shown; then it only reads again.
+fn lock(follower: &Mutex<Follower>) -> MutexGuard<'_, Follower> {
+    follower.lock().unwrap_or_else(PoisonError::into_inner)
+}
