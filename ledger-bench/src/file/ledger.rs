@@ -1,17 +1,15 @@
 //! Our own log as a contestant: plain, and with an order key and a dedup key on every entry.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use ledger_core::{Durability, Outcome, ReadOptions, StreamName};
+use ledger_core::{Durability, Outcome, StreamName};
 use ledger_file::{FileOptions, Log, NewRecord};
 use ledger_lap::{Engine, Number, Promise, Result};
 
 /// How many order keys there are.
 const ORDER_KEYS: u64 = 1_000;
-
-/// How many entries are read at a time.
-pub(super) const PAGE: usize = 1_000;
 
 /// Entries with nothing but their payload.
 pub(crate) type Plain = Racing<false>;
@@ -38,21 +36,19 @@ impl<const KEYED: bool> Racing<KEYED> {
     }
 
     /// Shows entries behind `after` until `count` are shown or there are no more.
-    fn show(&self, mut after: u64, count: usize, mut visit: impl FnMut(&[u8])) -> Result<()> {
-        let mut left = count;
-        while left > 0 {
-            let options = ReadOptions::new().after(after).limit(left.min(PAGE));
-            let page = self.log.read(&self.stream, &options)?;
-            let Some(last) = page.entries.last() else {
-                return Ok(());
-            };
-            after = last.id;
-            left -= page.entries.len();
-            for entry in &page.entries {
-                visit(&entry.value.bytes);
+    fn show(&self, after: u64, count: u64, mut visit: impl FnMut(&[u8])) -> Result<()> {
+        let mut damage = None;
+        self.log.scan(&self.stream, after, |record| {
+            match record.payload() {
+                Ok(payload) => visit(&payload),
+                Err(error) => damage = Some(error),
             }
-        }
-        Ok(())
+            match record.id() - after < count && damage.is_none() {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        })?;
+        damage.map_or(Ok(()), |error| Err(error.into()))
     }
 }
 
@@ -83,11 +79,11 @@ impl<const KEYED: bool> Engine for Racing<KEYED> {
     }
 
     fn scan(&mut self, visit: impl FnMut(&[u8])) -> Result<()> {
-        self.show(0, usize::MAX, visit)
+        self.show(0, u64::MAX, visit)
     }
 
     fn read(&mut self, first: u64, count: usize, visit: impl FnMut(&[u8])) -> Result<()> {
-        self.show(first, count, visit)
+        self.show(first, count as u64, visit)
     }
 
     fn close(self) -> Result<()> {

@@ -10,7 +10,10 @@ use ledger_core::{Batch, NewEntry, Payload, ReadOptions, Store, StreamName};
 use ledger_file::FileStore;
 use ledger_lap::{Engine, Promise, Result};
 
-use super::ledger::{PAGE, options};
+use super::ledger::options;
+
+/// How many entries are read at a time.
+const PAGE: usize = 1_000;
 
 /// A store, and the name of the one stream.
 pub(crate) struct Waiting {
