@@ -35,9 +35,15 @@ impl Shared {
         let mut turn = self.turn_at_any_price(Patience::Wait)?;
         turn.check_sound()?;
         turn.drain()?;
+        if turn.writer.is_sealed {
+            turn.roll()?;
+        }
         turn.sync()?;
         self.settle_sealed()?;
-        turn.settle_active()
+        turn.settle_active()?;
+        // So the next opening sees at once that nothing is left in the stage.
+        self.scene_mut().tail.zero_stage();
+        Ok(())
     }
 }
 

@@ -82,6 +82,8 @@ impl Shared {
             layers: vec![Layer::Memory(Arc::new(RwLock::new(scan.index)))],
         };
         let indexed = index_all(&*self.disk, &rewritten, end)?;
+        // What is left out was removed by something that must not be lost when it is.
+        self.sync()?;
         self.keeper().save(self, |manifest| {
             let mut segments = manifest.segments.iter_mut();
             if let Some(meta) = segments.find(|meta| meta.segment == header.segment) {

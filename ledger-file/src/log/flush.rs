@@ -265,6 +265,7 @@ impl Turn<'_> {
             self.stage_begins_at(end);
         }
         self.writer.end = end.offset();
+        self.writer.is_sealed = false;
         self.writer.last = None;
         Ok(())
     }

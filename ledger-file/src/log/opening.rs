@@ -413,7 +413,7 @@ impl Opening {
     }
 
     fn share(
-        self,
+        mut self,
         lock: Box<dyn LockGuard>,
         parts: Vec<Part>,
         sealed: Vec<Sealed>,
@@ -428,6 +428,12 @@ impl Opening {
         let tail = match is_sync {
             true => Tail::gathered(end, Some(self.stage)),
             false => {
+                if holds_anything(&*self.stage) && !is_planted(Mistake::StageKeptAfterCut) {
+                    // An older slot may have been lost, and these frames would be valid again behind a new one.
+                    let name = FileName::Stage.to_string();
+                    clear_stage(&mut *self.stage, &self.page)
+                        .map_err(|error| Failure::io(&name, error))?;
+                }
                 self.page.switch(end);
                 Tail::staged(end, self.stage, self.options.stage_bytes)
             }
@@ -536,9 +542,20 @@ pub(super) fn open_read_only(
 /// Forgets what is staged, durably.
 pub(super) fn clear_stage(stage: &mut dyn Stage, page: &Page) -> io::Result<()> {
     page.clear_slots();
+    zero(stage);
+    stage.sync()
+}
+
+/// Fills the stage with zeroes.
+pub(super) fn zero(stage: &mut dyn Stage) {
     let zeroes = vec![0; stage.area().len()];
     stage.write(0, &zeroes);
-    stage.sync()
+}
+
+/// Whether frames may be in the stage, of whatever time.
+fn holds_anything(stage: &dyn Stage) -> bool {
+    let (blocks, rest) = stage.area().as_chunks::<64>();
+    blocks.iter().any(|block| *block != [0; 64]) || rest.iter().any(|byte| *byte != 0)
 }
 
 /// Makes durable what was read again: it may have been in memory only.

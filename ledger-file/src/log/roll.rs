@@ -22,7 +22,10 @@ impl Turn<'_> {
             return Err(Failure::WouldBlock);
         }
         self.shared.prepare_next()?;
-        self.seal()?;
+        if !self.writer.is_sealed {
+            self.seal()?;
+        }
+        self.flush_sealed()?;
         let next = self.shared.keeper().next.take();
         let next = next.expect("the next segment was just prepared, and only a turn takes it");
         self.go_on_in(next);
@@ -31,7 +34,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Ends the active segment with a frame that says so, and gets everything in it to its file.
+    /// Ends the active segment with a frame that says so. Nothing may come behind it, also if the flush fails.
     fn seal(&mut self) -> Result<()> {
         if self.shared.scene().tail.room() < super::writer::SEAL_BYTES {
             self.empty_stage()?;
@@ -39,6 +42,12 @@ impl Turn<'_> {
         let now = self.shared.now();
         self.write_records(now, &[Record::Seal]);
         self.put(Changed::new())?;
+        self.writer.is_sealed = true;
+        Ok(())
+    }
+
+    /// Gets everything in the active segment to its file.
+    fn flush_sealed(&mut self) -> Result<()> {
         match self.shared.is_sync() {
             true => self.drain(),
             false => self.empty_stage(),
@@ -61,6 +70,7 @@ impl Turn<'_> {
         writer.header = next.header;
         writer.file = Arc::clone(&next.file);
         writer.end = FIRST_FRAME;
+        writer.is_sealed = false;
         writer.active = Arc::clone(&active);
         writer.indexed_from = FIRST_FRAME;
         let segment = Arc::new(Segment::made(next.header, next.file));

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::opening::clear_stage;
+use super::opening::{clear_stage, zero};
 use super::page::Page;
 use crate::disk::Stage;
 use crate::format::Position;
@@ -98,6 +98,13 @@ impl Tail {
         match &mut self.stage {
             Some(stage) => clear_stage(&mut **stage, page),
             None => Ok(()),
+        }
+    }
+
+    /// Fills the stage with zeroes.
+    pub(super) fn zero_stage(&mut self) {
+        if let Some(stage) = &mut self.stage {
+            zero(&mut **stage);
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Writer {
     pub(super) last: Option<Subject>,
     /// Why nothing more can be written.
     pub(super) fault: Option<Fault>,
+    /// Whether the active segment ends with a seal, and the next could not be begun yet.
+    pub(super) is_sealed: bool,
     /// Whether there is something that can be done later, and nobody was told.
     pub(super) wants_tidying: bool,
     /// Whether somebody was told to make the next segment.
@@ -109,6 +111,7 @@ impl Writer {
             streams,
             last: None,
             fault: None,
+            is_sealed: false,
             wants_tidying: false,
             has_asked_for_next: false,
             scratch: Scratch::default(),
@@ -227,7 +230,7 @@ impl<'a> Turn<'a> {
     pub(super) fn make_room(&mut self, bytes: usize) -> Result<()> {
         let end = u64::from(self.writer.end) + bytes as u64 + SEAL_BYTES as u64;
         let is_full = end > self.shared.options.segment_bytes_max && !self.is_at_start();
-        if is_full || self.is_index_full() {
+        if is_full || self.writer.is_sealed || self.is_index_full() {
             self.roll()?;
         } else if 2 * end > self.shared.options.segment_bytes_max && !self.writer.has_asked_for_next
         {
