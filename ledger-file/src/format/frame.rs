@@ -74,25 +74,6 @@ pub(crate) fn read_frame<'a>(bytes: &'a [u8], segment: &SegmentHeader, offset: u
 }
 
 impl<'a> Frame<'a> {
-    /// Reads a frame without looking at its checksum: one that was checked before.
-    ///
-    /// # Errors
-    /// The bytes are no frame.
-    #[cfg(test)]
-    pub(crate) fn trusted(
-        bytes: &'a [u8],
-        segment: &SegmentHeader,
-        offset: u32,
-    ) -> Result<Self, Malformed> {
-        let split = Header::split(bytes).filter(|(header, _)| header.is_possible(offset));
-        let (header, rest) = split.ok_or(Malformed("a frame has an impossible length"))?;
-        Self::read(
-            Input::new(rest).bytes(u64::from(header.len))?,
-            segment,
-            offset,
-        )
-    }
-
     pub(super) fn read(
         body: &'a [u8],
         segment: &SegmentHeader,
