@@ -1,5 +1,7 @@
 //! The synchronous log in a real directory.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use ledger_core::{
     Batch, Condition, Durability, Error, Filter, NewEntry, Outcome, Payload, ReadOptions, Revision,
     StreamName,

@@ -1,5 +1,7 @@
 //! What the store adds to the log: waiting, on any runtime, and giving up.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::future::Future;
 use std::pin::pin;
 use std::process::{Command, Stdio};
