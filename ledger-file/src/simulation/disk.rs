@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::state::Number;
-use super::{Call, Faults, State, Step, Trouble};
+use super::{DiskCall, Faults, State, Step, Trouble};
 use crate::disk::{
     Access, Disk, DiskFile, Lock, LockGuard, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, Stage,
     StagePage,
@@ -84,18 +84,19 @@ impl World {
     }
 
     /// Makes a change, unless it is to fail.
-    fn attempt(&mut self, call: Call, step: Step) -> io::Result<()> {
+    fn attempt(&mut self, call: DiskCall, step: Step) -> io::Result<()> {
         match self.faults.meet(call) {
-            Some(trouble) => Err(trouble.error()),
-            None => {
+            // A real directory makes calls again that were interrupted.
+            None | Some(Trouble::Interrupted | Trouble::Short) => {
                 self.apply(step);
                 Ok(())
             }
+            Some(trouble) => Err(trouble.error()),
         }
     }
 
     fn sync(&mut self, file: Number, step: Step) -> io::Result<()> {
-        match self.faults.meet(Call::Sync) {
+        match self.faults.meet(DiskCall::Sync) {
             Some(Trouble::Io | Trouble::Full) => {
                 self.apply(Step::SyncFailed { file });
                 Err(Trouble::Io.error())
@@ -120,12 +121,12 @@ impl Disk for SimDisk {
         }
         let name_owned = name.to_owned();
         self.world()
-            .attempt(Call::Create, Step::Create { name: name_owned })?;
+            .attempt(DiskCall::Create, Step::Create { name: name_owned })?;
         Ok(self.file(self.number(name)?))
     }
 
     fn open(&self, name: &str, _: Access) -> io::Result<Arc<dyn DiskFile>> {
-        if let Some(trouble) = self.world().faults.meet(Call::Open) {
+        if let Some(trouble) = self.world().faults.meet(DiskCall::Open) {
             return Err(trouble.error());
         }
         Ok(self.file(self.number(name)?))
@@ -135,18 +136,19 @@ impl Disk for SimDisk {
         self.number(from)?;
         let (from, to) = (from.to_owned(), to.to_owned());
         self.world()
-            .attempt(Call::Rename, Step::Rename { from, to })
+            .attempt(DiskCall::Rename, Step::Rename { from, to })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.number(name)?;
         let name = name.to_owned();
-        self.world().attempt(Call::Remove, Step::Remove { name })
+        self.world()
+            .attempt(DiskCall::Remove, Step::Remove { name })
     }
 
     fn sync_directory(&self) -> io::Result<()> {
         self.world()
-            .attempt(Call::SyncDirectory, Step::DirectorySynced)
+            .attempt(DiskCall::SyncDirectory, Step::DirectorySynced)
     }
 
     fn lock(&self, name: &str) -> io::Result<Lock> {
@@ -166,7 +168,7 @@ impl Disk for SimDisk {
         let mut world = self.world();
         let len = (STAGE_PAGE_BYTES + area_bytes) as u64;
         if world.state.file(number).len() < len {
-            world.attempt(Call::Reserve, Step::Lengthen { file: number, len })?;
+            world.attempt(DiskCall::Reserve, Step::Lengthen { file: number, len })?;
             world.sync(number, Step::AllSynced { file: number })?;
         }
         let file = world.state.file(number);
@@ -202,7 +204,7 @@ impl DiskFile for SimFile {
 
     fn read_at(&self, buf: &mut [u8], offset: u64, _: Patience) -> io::Result<usize> {
         let mut world = self.disk.world();
-        let count = match world.faults.meet(Call::Read) {
+        let count = match world.faults.meet(DiskCall::Read) {
             None => buf.len(),
             Some(Trouble::Short) => buf.len().div_ceil(2),
             Some(trouble) => return Err(trouble.error()),
@@ -215,7 +217,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut world = self.disk.world();
-        let count = match world.faults.meet(Call::Write) {
+        let count = match world.faults.meet(DiskCall::Write) {
             None => bytes.len(),
             Some(Trouble::Short) => bytes.len() / 2,
             Some(trouble) => return Err(trouble.error()),
@@ -241,13 +243,13 @@ impl DiskFile for SimFile {
     fn reserve(&self, len: u64) -> io::Result<()> {
         let file = self.number;
         let step = Step::Lengthen { file, len };
-        self.disk.world().attempt(Call::Reserve, step)
+        self.disk.world().attempt(DiskCall::Reserve, step)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         let file = self.number;
         let step = Step::Truncate { file, len };
-        self.disk.world().attempt(Call::Truncate, step)
+        self.disk.world().attempt(DiskCall::Truncate, step)
     }
 }
 

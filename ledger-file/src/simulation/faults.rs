@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 /// The kinds of calls that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Call {
+pub(crate) enum DiskCall {
     Read,
     Write,
     Reserve,
@@ -38,13 +38,12 @@ pub(crate) enum Trouble {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
     planned: Vec<Planned>,
-    /// How many calls of which kind were made.
-    pub(crate) calls: Vec<Call>,
+    was_met: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Planned {
-    call: Call,
+    call: DiskCall,
     countdown: u64,
     trouble: Trouble,
     repeats: bool,
@@ -52,12 +51,12 @@ struct Planned {
 
 impl Faults {
     /// Lets the `nth` call of this kind from now on (0 is the next) run into `trouble`.
-    pub(crate) fn once(&mut self, call: Call, nth: u64, trouble: Trouble) {
+    pub(crate) fn once(&mut self, call: DiskCall, nth: u64, trouble: Trouble) {
         self.plan(call, nth, trouble, false);
     }
 
     /// Lets the `nth` call of this kind from now on, and all behind it, run into `trouble`.
-    pub(crate) fn from(&mut self, call: Call, nth: u64, trouble: Trouble) {
+    pub(crate) fn from(&mut self, call: DiskCall, nth: u64, trouble: Trouble) {
         self.plan(call, nth, trouble, true);
     }
 
@@ -66,7 +65,7 @@ impl Faults {
         self.planned.clear();
     }
 
-    fn plan(&mut self, call: Call, countdown: u64, trouble: Trouble, repeats: bool) {
+    fn plan(&mut self, call: DiskCall, countdown: u64, trouble: Trouble, repeats: bool) {
         self.planned.push(Planned {
             call,
             countdown,
@@ -75,9 +74,13 @@ impl Faults {
         });
     }
 
+    /// Whether anything went wrong.
+    pub(crate) fn was_met(&self) -> bool {
+        self.was_met
+    }
+
     /// Counts a call, and tells what it runs into.
-    pub(super) fn meet(&mut self, call: Call) -> Option<Trouble> {
-        self.calls.push(call);
+    pub(super) fn meet(&mut self, call: DiskCall) -> Option<Trouble> {
         let mut met = None;
         self.planned.retain_mut(|planned| {
             if planned.call != call {
@@ -90,6 +93,7 @@ impl Faults {
             met = Some(planned.trouble);
             planned.repeats
         });
+        self.was_met |= met.is_some();
         met
     }
 }

@@ -1,19 +1,36 @@
 //! A world of its own for the log: a disk that remembers what would survive, and loses the rest on demand.
 //!
-//! Nothing in here knows a thread, a clock or a real file: the same seed gives the same history, crash and survival.
+//! Nothing in here knows a thread, a machine's clock or a real file: the same seed gives the same history, crash and
+//! survival. From the ground up:
 //!
 //! - [`inode`] and [`state`]: what a file, and a directory of them, may be after the power is cut.
-//! - [`disk`]: the traits of [`crate::disk`] over such a state, keeping a journal of everything that changed it.
-//! - [`faults`]: errors that the disk reports when it is told to.
-//! - [`random`]: numbers from a seed.
+//! - [`disk`]: the traits of [`crate::disk`] over such a state, with a journal of everything that changed it.
+//!   [`faults`]: errors that it reports when it is told to. [`random`]: numbers from a seed.
+//! - [`call`], [`history`]: what users do, at random. [`subject`]: on what: the strict reference in memory, or a log
+//!   ([`log_subject`]). [`observed`]: what can be seen of either, to be compared.
+//! - [`played`]: a history that was played once, on both. [`crash`] ends the world at each of its steps, [`trouble`]
+//!   lets calls of the disk fail meanwhile, [`damage`] alters what was stored.
+//! - `tests`: all of that in numbers.
 
+mod call;
+mod crash;
+mod damage;
 mod disk;
 mod faults;
+mod history;
 mod inode;
+mod log_subject;
+mod observed;
+mod planted;
+mod played;
 mod random;
 mod state;
+mod subject;
+mod tests;
+mod trouble;
 
-pub(crate) use disk::SimDisk;
-pub(crate) use faults::{Call, Faults, Trouble};
-pub(crate) use random::Random;
-pub(crate) use state::{State, Step};
+use disk::SimDisk;
+use faults::{DiskCall, Faults, Trouble};
+use log_subject::LogSubject;
+use random::Random;
+use state::{State, Step};

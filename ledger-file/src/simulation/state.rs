@@ -4,6 +4,7 @@
 //! so that a history is played once and cut everywhere.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::Random;
@@ -13,7 +14,7 @@ use super::inode::{Inode, Survival};
 pub(crate) type Number = usize;
 
 /// One change of the disk.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Step {
     Create {
         name: String,
@@ -48,6 +49,29 @@ pub(crate) enum Step {
     SyncFailed {
         file: Number,
     },
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { name } => write!(f, "create {name}"),
+            Self::Rename { from, to } => write!(f, "rename {from} to {to}"),
+            Self::Remove { name } => write!(f, "remove {name}"),
+            Self::DirectorySynced => write!(f, "sync the directory"),
+            Self::Write {
+                file,
+                offset,
+                bytes,
+            } => {
+                write!(f, "write {} bytes at {offset} of {file}", bytes.len())
+            }
+            Self::Lengthen { file, len } => write!(f, "lengthen {file} to {len}"),
+            Self::Truncate { file, len } => write!(f, "cut {file} to {len}"),
+            Self::DataSynced { file } => write!(f, "sync the data of {file}"),
+            Self::AllSynced { file } => write!(f, "sync {file}"),
+            Self::SyncFailed { file } => write!(f, "fail to sync {file}"),
+        }
+    }
 }
 
 /// Files and their names, as they are now and as they may be after a power cut.

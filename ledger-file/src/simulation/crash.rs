@@ -1,0 +1,207 @@
+//! Every crash of a history: the world ends before each step of the disk, in several ways, and the log is opened on
+//! what is left.
+//!
+//! What must hold then: the log is found in a state that it was in, not before the newest acknowledged one and not
+//! behind the newest one begun; what it shows once survives; a crash of the recovery changes nothing about that; and
+//! it goes on from there as the model does.
+
+use super::inode::Survival;
+use super::observed::Observed;
+use super::played::{Crash, Finding, Moment, Played, compare, new_model, tick};
+use super::{LogSubject, Random, SimDisk, State};
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use ledger_core::ManualClock;
+
+/// How many calls are played on a recovered log to see that it goes on well.
+const CALLS_AFTER: usize = 12;
+
+/// Ends the world of `played` before each of its steps, and answers in how many states it was looked at.
+pub(crate) fn explore(played: &Played, seed: u64) -> Result<usize, Finding> {
+    let mut search = Search {
+        played,
+        random: Random::new(seed ^ 0x5eed),
+        states: 0,
+    };
+    let mut state = State::default();
+    for step in 0..=played.journal.len() {
+        search
+            .crash_before(step, &state)
+            .map_err(|finding| format!("seed {seed}, step {step}: {finding}"))?;
+        if let Some(change) = played.journal.get(step) {
+            state.apply(change);
+        }
+    }
+    Ok(search.states)
+}
+
+struct Search<'a> {
+    played: &'a Played,
+    random: Random,
+    states: usize,
+}
+
+/// A log that was opened on what a crash left.
+struct Recovered {
+    disk: SimDisk,
+    log: LogSubject,
+    clock: Arc<ManualClock>,
+    /// Which of the moments it was found in.
+    moment: usize,
+}
+
+impl Search<'_> {
+    fn crash_before(&mut self, step: usize, state: &State) -> Result<(), Finding> {
+        if let Some(change) = self.played.journal.get(step) {
+            let left = state.killed_during(change, &mut self.random);
+            self.examine(left, step, Crash::Kill)?;
+        }
+        for survival in [Survival::Oldest, Survival::Any, Survival::Any] {
+            let left = state.after_power_cut(survival, &mut self.random);
+            self.examine(left, step, Crash::PowerCut)
+                .map_err(|finding| format!("{survival:?}: {finding}"))?;
+        }
+        Ok(())
+    }
+
+    fn examine(&mut self, left: State, step: usize, crash: Crash) -> Result<(), Finding> {
+        let possible = self.played.possible(step, crash);
+        let found = self
+            .recover(left.clone(), possible.clone())
+            .map_err(|finding| {
+                format!(
+                    "{crash:?} before {:?}: {finding}",
+                    self.played.journal.get(step)
+                )
+            })?;
+        match self.random.below(8) {
+            0 | 1 => self.crash_again(&left, &found, step, crash),
+            2 | 3 => self.crash_after(&found),
+            4 => self.go_on(found),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a log on `left`, and tells which of the `possible` moments it is in.
+    fn recover(
+        &mut self,
+        left: State,
+        possible: RangeInclusive<usize>,
+    ) -> Result<Recovered, Finding> {
+        self.states += 1;
+        let disk = SimDisk::new(left);
+        let newest = &self.played.moments[*possible.end()];
+        let clock = Arc::new(ManualClock::new(newest.now));
+        let log = LogSubject::open(&disk, &self.played.setup, clock.clone())
+            .map_err(|error| format!("opening: {error:?}"))?;
+        let moment = self.find(&log, &clock, possible)?;
+        clock.set(self.played.moments[moment].now);
+        Ok(Recovered {
+            disk,
+            log,
+            clock,
+            moment,
+        })
+    }
+
+    /// The newest of the `possible` moments that looks like `log`. What has expired depends on the time, so each is
+    /// compared at its own.
+    fn find(
+        &self,
+        log: &LogSubject,
+        clock: &ManualClock,
+        possible: RangeInclusive<usize>,
+    ) -> Result<usize, Finding> {
+        let mut seen: BTreeMap<_, Observed> = BTreeMap::new();
+        for index in possible.clone().rev() {
+            let Moment { now, observed, .. } = &self.played.moments[index];
+            if !seen.contains_key(now) {
+                clock.set(*now);
+                let looked = Observed::of(log).map_err(|error| format!("looking: {error:?}"))?;
+                seen.insert(*now, looked);
+            }
+            if seen[now] == **observed {
+                return Ok(index);
+            }
+        }
+        let oldest = &self.played.moments[*possible.start()];
+        let newest = &self.played.moments[*possible.end()];
+        Err(format!(
+            "found in none of the moments {possible:?}: from the oldest {}\nfrom the newest {}",
+            seen[&oldest.now].difference(&oldest.observed),
+            seen[&newest.now].difference(&newest.observed)
+        ))
+    }
+
+    /// The recovery itself is cut short, at any of its steps.
+    fn crash_again(
+        &mut self,
+        left: &State,
+        found: &Recovered,
+        step: usize,
+        crash: Crash,
+    ) -> Result<(), Finding> {
+        let journal = found.disk.journal();
+        if journal.is_empty() {
+            return Ok(());
+        }
+        let end = self.random.index(journal.len());
+        let mut state = left.clone();
+        journal[..end].iter().for_each(|step| state.apply(step));
+        let (left_again, crash) = match self.random.one_in(2) {
+            true => (state.killed_during(&journal[end], &mut self.random), crash),
+            false => (
+                state.after_power_cut(Survival::Any, &mut self.random),
+                Crash::PowerCut,
+            ),
+        };
+        self.recover(left_again, self.played.possible(step, crash))
+            .map(drop)
+            .map_err(|finding| format!("then before {:?} of the recovery: {finding}", journal[end]))
+    }
+
+    /// What was served must be there after the next power cut.
+    fn crash_after(&mut self, found: &Recovered) -> Result<(), Finding> {
+        for survival in [Survival::Oldest, Survival::Any] {
+            let left = found
+                .disk
+                .state()
+                .after_power_cut(survival, &mut self.random);
+            self.recover(left, found.moment..=found.moment)
+                .map_err(|finding| {
+                    let journal = found.disk.journal();
+                    format!("then {survival:?} after the recovery {journal:?}: {finding}")
+                })?;
+        }
+        Ok(())
+    }
+
+    /// The recovered log answers what the model answers.
+    fn go_on(&mut self, found: Recovered) -> Result<(), Finding> {
+        let Some(made) = self.played.moments[found.moment].calls else {
+            return Ok(());
+        };
+        let (model, clock) = new_model();
+        for call in &self.played.calls[..made] {
+            tick(call, &clock);
+            call.play_slowly(&model, || {});
+        }
+        for call in self.played.calls[made..].iter().take(CALLS_AFTER) {
+            tick(call, &clock);
+            tick(call, &found.clock);
+            let expected = call.play_slowly(&model, || {});
+            compare(call, &call.play(&found.log), &expected)
+                .map_err(|finding| format!("going on: {finding}"))?;
+        }
+        let expected = Observed::of(&model).expect("the model answers");
+        let seen = Observed::of(&found.log).map_err(|error| format!("looking: {error:?}"))?;
+        if seen != expected {
+            return Err(format!("after going on: {}", seen.difference(&expected)));
+        }
+        seen.check_indexes(&found.log)?;
+        found.log.verify()
+    }
+}

@@ -1,0 +1,147 @@
+//! A log on a simulated disk, as a [`Subject`].
+
+use std::cell::{Ref, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ledger_core::{
+    Batch, Bytes, Checkpoint, Clock, ManualClock, Page, ReadOptions, Receipt, Result, Retention,
+    Revision, Stat, StreamName,
+};
+
+use super::SimDisk;
+use super::played::{Finding, Setup};
+use super::subject::{ALL, Care, Subject};
+use crate::log::Log;
+use crate::options::{FileOptions, Housekeeping};
+
+/// An open log, which can be opened again.
+#[derive(Debug)]
+pub(crate) struct LogSubject {
+    disk: SimDisk,
+    options: FileOptions,
+    log: RefCell<Option<Log>>,
+}
+
+impl LogSubject {
+    pub(crate) fn open(disk: &SimDisk, setup: &Setup, clock: Arc<ManualClock>) -> Result<Self> {
+        let options = FileOptions::default()
+            .with_clock(clock as Arc<dyn Clock>)
+            .with_durability(setup.durability)
+            .with_segment_bytes_max(setup.segment_bytes)
+            .with_stage_bytes(setup.stage_bytes)
+            .with_housekeeping(Housekeeping::Inline);
+        let subject = Self {
+            disk: disk.clone(),
+            options,
+            log: RefCell::new(None),
+        };
+        subject.open_again()?;
+        Ok(subject)
+    }
+
+    /// Opens the log, which is not open.
+    pub(crate) fn open_again(&self) -> Result<()> {
+        let disk = Arc::new(self.disk.clone());
+        let log = Log::open_on(disk, "sim".into(), self.options.clone())?;
+        *self.log.borrow_mut() = Some(log);
+        Ok(())
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.log.borrow().is_some()
+    }
+
+    pub(crate) fn verify(&self) -> Result<(), Finding> {
+        let verified = self.log().verify();
+        verified
+            .map(drop)
+            .map_err(|error| format!("verify: {error:?}"))
+    }
+
+    fn log(&self) -> Ref<'_, Log> {
+        Ref::map(self.log.borrow(), |log| {
+            log.as_ref().expect("the log is open")
+        })
+    }
+
+    fn reopen(&self) -> Result<()> {
+        let log = self.log.borrow_mut().take();
+        let closed = log.map_or(Ok(()), |log| log.close());
+        self.open_again()?;
+        closed
+    }
+}
+
+impl Subject for LogSubject {
+    fn append_together(&self, batches: &[Batch<u64>]) -> Vec<Result<Receipt<u64>>> {
+        let log = self.log();
+        let begin = |batch: &Batch<u64>| log.begin_append(vec![batch.clone()]);
+        let begun: Vec<_> = batches.iter().map(begin).collect();
+        begun
+            .into_iter()
+            .map(|pending| Ok(pending?.wait()?.remove(0)))
+            .collect()
+    }
+    fn append_many(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
+        self.log().append_many(batches)
+    }
+    fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {
+        self.log().read(stream, options)
+    }
+    fn stat(&self, stream: &StreamName) -> Result<Stat<u64>> {
+        self.log().stat(stream)
+    }
+    fn trim(&self, stream: &StreamName, through: u64) -> Result<u64> {
+        self.log().trim(stream, through)
+    }
+    fn retain(&self, stream: &StreamName, retention: &Retention) -> Result<u64> {
+        self.log().retain(stream, retention)
+    }
+    fn purge_expired(&self, stream: &StreamName) -> Result<u64> {
+        self.log().purge_expired(stream)
+    }
+    fn set_tags(&self, stream: &StreamName, id: u64, tags: BTreeSet<String>) -> Result<()> {
+        self.log().set_tags(stream, id, tags)
+    }
+    fn annotate(
+        &self,
+        stream: &StreamName,
+        id: u64,
+        changes: BTreeMap<String, Option<String>>,
+    ) -> Result<()> {
+        self.log().annotate(stream, id, &changes)
+    }
+    fn list(&self) -> Result<Vec<StreamName>> {
+        self.log().list(None, ALL)
+    }
+    fn rename(&self, from: &StreamName, to: &StreamName) -> Result<()> {
+        self.log().rename(from, to)
+    }
+    fn load_checkpoint(&self, stream: &StreamName, name: &str) -> Result<Option<Checkpoint>> {
+        self.log().load_checkpoint(stream, name)
+    }
+    fn save_checkpoint(
+        &self,
+        stream: &StreamName,
+        name: &str,
+        value: Bytes,
+        expected: Option<Revision>,
+    ) -> Result<Revision> {
+        self.log().save_checkpoint(stream, name, &value, expected)
+    }
+    fn delete_checkpoint(&self, stream: &StreamName, name: &str, expected: Revision) -> Result<()> {
+        self.log().delete_checkpoint(stream, name, expected)
+    }
+    fn list_checkpoints(&self, stream: &StreamName) -> Result<Vec<String>> {
+        self.log().list_checkpoints(stream, None, ALL)
+    }
+    fn maintain(&self, care: Care) -> Result<()> {
+        match care {
+            Care::Sync => self.log().sync(),
+            Care::Tidy => self.log().tidy(),
+            Care::Compact => self.log().compact(),
+            Care::Reopen => self.reopen(),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Every mistake that can be planted is found: the proof that crashes, trouble and damage would find a real one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ledger_core::Durability;
+
+use super::crash::explore;
+use super::damage::{AtRest, Class};
+use super::played::{Finding, Played, Setup};
+use super::trouble::{self, Plan};
+use super::{DiskCall, Trouble};
+use crate::fault::{self, Mistake};
+use crate::format::FileName;
+
+/// In how many histories a mistake must have shown itself.
+const HISTORIES: u64 = 100;
+
+const SYNC: Setup = Setup {
+    durability: Durability::Sync,
+    segment_bytes: 1 << 10,
+    stage_bytes: 4 << 10,
+    calls: 40,
+};
+
+const STAGED: Setup = Setup {
+    durability: Durability::Process,
+    ..SYNC
+};
+
+/// Plays with the mistake until something is wrong, where nothing is wrong without it. A panic is found too: an
+/// assertion was faster.
+fn assert_found(mistake: Mistake, look: impl Fn(u64) -> Result<(), Finding>) {
+    let found = (0..HISTORIES).find_map(|seed| {
+        assert_eq!(look(seed), Ok(()), "without {mistake:?}");
+        let looked = catch_unwind(AssertUnwindSafe(|| fault::with(mistake, || look(seed))));
+        looked.unwrap_or_else(|_| Err("it panicked".into())).err()
+    });
+    let found = found.unwrap_or_else(|| panic!("{mistake:?} was not found"));
+    println!("{mistake:?}: {}", found.lines().next().unwrap_or_default());
+}
+
+fn crashes(setup: Setup) -> impl Fn(u64) -> Result<(), Finding> {
+    move |seed| explore(&Played::new(setup, seed)?, seed).map(drop)
+}
+
+fn trouble(setup: Setup, call: DiskCall, trouble: Trouble) -> impl Fn(u64) -> Result<(), Finding> {
+    move |seed| {
+        let plan = |nth| Plan {
+            call,
+            nth,
+            trouble,
+            stays: false,
+        };
+        let mut nths = 0..;
+        while trouble::play(setup, seed, plan(nths.next().unwrap_or(0)))? {}
+        Ok(())
+    }
+}
+
+fn at_rest(seed: u64, is_closed: bool) -> Result<AtRest, Finding> {
+    AtRest::new(Played::new(SYNC, seed)?, is_closed)
+}
+
+fn is_segment(name: &FileName) -> bool {
+    matches!(name, FileName::Segment { .. })
+}
+
+/// One flipped bit in every seventh byte of each segment.
+fn flips(seed: u64) -> Result<(), Finding> {
+    let log = at_rest(seed, true)?;
+    for name in log.files(is_segment) {
+        for bit in (0..log.used(&name) * 8).step_by(51) {
+            let class = log.class(log.with_flipped(&name, bit))?;
+            if !matches!(class, Class::Found | Class::TornTail) {
+                return Err(format!("bit {bit} of {name} is {class:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// As [`flips`], of a log that was not closed, in its newest segments.
+fn flips_behind_a_crash(seed: u64) -> Result<(), Finding> {
+    let log = at_rest(seed, false)?;
+    for name in log.files(is_segment).into_iter().rev().take(2) {
+        for bit in (64 * 8..log.used(&name) * 8).step_by(51) {
+            if log.class(log.with_flipped(&name, bit))? == Class::Shorter {
+                return Err(format!("bit {bit} of {name} ends the log"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One flipped bit in each byte of each index.
+fn index_flips(seed: u64) -> Result<(), Finding> {
+    let log = at_rest(seed, true)?;
+    for name in log.files(|name| matches!(name, FileName::Index { .. })) {
+        for bit in (0..log.len(&name) * 8).step_by(13) {
+            let class = log.class(log.with_flipped(&name, bit))?;
+            if !matches!(class, Class::Found | Class::Harmless) {
+                return Err(format!("bit {bit} of {name} is {class:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One test for each mistake.
+macro_rules! found {
+    ($($test:ident: $mistake:ident, $look:expr;)*) => {
+        $(#[test]
+        fn $test() {
+            assert_found(Mistake::$mistake, $look);
+        })*
+    };
+}
+
+found! {
+    an_answer_before_its_sync: AcknowledgedBeforeSync, crashes(SYNC);
+    a_segment_whose_name_was_not_synced: SegmentNameNotSynced, crashes(SYNC);
+    a_segment_whose_header_was_not_synced: SegmentHeaderNotSynced, crashes(SYNC);
+    a_full_segment_that_was_not_synced: SealedNotSynced, crashes(STAGED);
+    a_manifest_that_was_not_synced: ManifestNotSynced, crashes(SYNC);
+    a_manifest_whose_name_was_not_synced: ManifestNameNotSynced, crashes(SYNC);
+    a_removal_before_its_manifest: RemovedBeforeManifest, crashes(SYNC);
+    what_is_not_carried_forward: CarryForgotten, crashes(SYNC);
+    what_is_carried_forward_unsynced: CarryNotSynced, crashes(STAGED);
+    a_stage_that_moves_on_too_early: StageSwitchedBeforeFlush, crashes(STAGED);
+    a_stage_that_keeps_what_was_cut: StageKeptAfterCut, crashes(STAGED);
+    a_stage_that_is_not_replayed: StageNotReplayed, crashes(STAGED);
+    a_recovery_that_serves_what_is_not_synced: RecoveredNotSynced, crashes(STAGED);
+    dedup_keys_that_are_not_read_again: DedupNotRebuilt, crashes(SYNC);
+    removals_that_are_not_read_again: RemovalsNotRebuilt, crashes(SYNC);
+    a_clock_that_is_believed: ClockTrusted, crashes(SYNC);
+    a_sync_that_is_tried_again: SyncRetried, trouble(SYNC, DiskCall::Sync, Trouble::Io);
+    readers_who_see_what_is_not_durable: VisibleBeforeDurable, trouble(SYNC, DiskCall::Sync, Trouble::Io);
+    a_short_write_that_is_not_gone_on_from: ShortWriteIgnored, trouble(SYNC, DiskCall::Write, Trouble::Short);
+    a_read_error_that_ends_the_log: ReadErrorIsTheEnd, trouble(SYNC, DiskCall::Read, Trouble::Io);
+    a_claim_that_is_ignored: ClaimIgnored, flips_behind_a_crash;
+    a_checksum_that_is_ignored: ChecksumIgnored, flips;
+    an_index_whose_checksum_is_ignored: IndexChecksumIgnored, index_flips;
+}

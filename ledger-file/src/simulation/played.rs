@@ -1,0 +1,195 @@
+//! A history that was played once, on a log and on the model side by side.
+
+use std::sync::Arc;
+
+use ledger_core::{Clock, Durability, ManualClock, MemoryOptions, MemoryStore, Timestamp};
+
+use super::call::{Answer, Call, refusal};
+use super::history::Author;
+use super::observed::Observed;
+use super::subject::Care;
+use super::{LogSubject, Random, SimDisk, Step};
+
+/// What is wrong, and where.
+pub(crate) type Finding = String;
+
+/// How a history's log is opened, and how long it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) durability: Durability,
+    pub(crate) segment_bytes: u64,
+    pub(crate) stage_bytes: usize,
+    pub(crate) calls: usize,
+}
+
+/// A history: its calls, everything that could be seen in between, and what the disk was told.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) setup: Setup,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) moments: Vec<Moment>,
+    pub(crate) journal: Vec<Step>,
+}
+
+/// A state that the store may be found in, and between which steps of the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Moment {
+    pub(crate) observed: Arc<Observed>,
+    pub(crate) now: Timestamp,
+    /// How many calls were made; none in the middle of appends that are under way together.
+    pub(crate) calls: Option<usize>,
+    /// From this step on it may be found.
+    begun: usize,
+    /// From this step on it, or a later one, must be found after the process was killed.
+    acknowledged: usize,
+    /// The same after a power cut.
+    power_safe: usize,
+}
+
+/// What ended the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    Kill,
+    PowerCut,
+}
+
+/// When every history begins.
+const BEGINNING: Timestamp = Timestamp::from_micros(1_000_000);
+
+/// A model, and the clock that it goes by.
+pub(crate) fn new_model() -> (MemoryStore, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(BEGINNING));
+    let options = MemoryOptions::default().with_clock(clock.clone());
+    (MemoryStore::with_options(options), clock)
+}
+
+/// Does what a call does to the clock.
+pub(crate) fn tick(call: &Call, clock: &ManualClock) {
+    if let Call::Tick(by) = call {
+        clock.set(Timestamp::from_micros(clock.now().as_micros() + by));
+    }
+}
+
+impl Played {
+    /// Plays the history of `seed`, comparing each answer with the model's.
+    pub(crate) fn new(setup: Setup, seed: u64) -> Result<Self, Finding> {
+        let (model, clock) = new_model();
+        let disk = SimDisk::default();
+        let log = LogSubject::open(&disk, &setup, clock.clone())
+            .map_err(|error| format!("the first opening: {error:?}"))?;
+        let mut played = Self {
+            setup,
+            calls: Vec::new(),
+            moments: vec![Moment::first(&model)],
+            journal: Vec::new(),
+        };
+        let mut author = Author {
+            random: Random::new(seed),
+            model: &model,
+            clock: &clock,
+        };
+        for _ in 0..setup.calls {
+            let call = author.next_call();
+            tick(&call, &clock);
+            played.play(call, &disk, &log, &model, &clock)?;
+        }
+        played.journal = disk.journal();
+        Ok(played)
+    }
+
+    fn play(
+        &mut self,
+        call: Call,
+        disk: &SimDisk,
+        log: &LogSubject,
+        model: &MemoryStore,
+        clock: &ManualClock,
+    ) -> Result<(), Finding> {
+        let (begun, known) = (disk.steps(), self.moments.len());
+        let answers = call.play(log);
+        let expected = call.play_slowly(model, || {
+            let observed = Observed::of(model).expect("the model answers");
+            self.moments.push(Moment {
+                observed: Arc::new(observed),
+                now: clock.now(),
+                calls: None,
+                begun,
+                acknowledged: disk.steps(),
+                power_safe: usize::MAX,
+            });
+        });
+        compare(&call, &answers, &expected)?;
+        self.calls.push(call);
+        let last = self
+            .moments
+            .last_mut()
+            .expect("there is one from the start");
+        last.calls = Some(self.calls.len());
+        self.note_power_safety(known, disk.steps());
+        self.compare_now(log)
+    }
+
+    /// Notes since when the moments are safe that the last call has made so.
+    fn note_power_safety(&mut self, known: usize, steps: usize) {
+        let all = matches!(
+            self.calls.last(),
+            Some(Call::Maintain(Care::Sync | Care::Reopen))
+        );
+        let first = if all { 0 } else { known };
+        if all || self.setup.durability == Durability::Sync {
+            for moment in &mut self.moments[first..] {
+                moment.power_safe = moment.power_safe.min(steps);
+            }
+        }
+    }
+
+    fn compare_now(&self, log: &LogSubject) -> Result<(), Finding> {
+        let last = self.moments.last().expect("there is one from the start");
+        let seen = Observed::of(log).map_err(|error| format!("looking: {error:?}"))?;
+        if seen != *last.observed {
+            let difference = seen.difference(&last.observed);
+            return Err(format!("after {:?}: {difference}", self.calls.last()));
+        }
+        seen.check_indexes(log)
+    }
+
+    /// Which moments may be found when the world ends before the step `step`.
+    pub(crate) fn possible(&self, step: usize, crash: Crash) -> std::ops::RangeInclusive<usize> {
+        let is_promised = |moment: &&Moment| match crash {
+            Crash::Kill => moment.acknowledged <= step,
+            Crash::PowerCut => moment.power_safe <= step,
+        };
+        let begun = self
+            .moments
+            .iter()
+            .take_while(|moment| moment.begun <= step)
+            .count();
+        let promised = self.moments.iter().take_while(is_promised).count();
+        promised.saturating_sub(1)..=begun - 1
+    }
+}
+
+impl Moment {
+    fn first(model: &MemoryStore) -> Self {
+        Self {
+            observed: Arc::new(Observed::of(model).expect("the model answers")),
+            now: BEGINNING,
+            calls: Some(0),
+            begun: 0,
+            acknowledged: 0,
+            power_safe: 0,
+        }
+    }
+}
+
+pub(crate) fn compare(call: &Call, got: &[Answer], expected: &[Answer]) -> Result<(), Finding> {
+    let same = |(got, expected): (&Answer, &Answer)| match (got, expected) {
+        (Ok(got), Ok(expected)) => got == expected,
+        (Err(got), Err(expected)) => refusal(got) == refusal(expected),
+        _ => false,
+    };
+    if got.len() == expected.len() && got.iter().zip(expected).all(same) {
+        return Ok(());
+    }
+    Err(format!("{call:#?} answered {got:?}, not {expected:?}"))
+}

@@ -1,0 +1,139 @@
+//! Power cuts on real file systems: a small image is mounted, and shut down without a flush while a log is written.
+//!
+//! The shutdown is the file system's own (`XFS_IOC_GOINGDOWN`, which ext4 knows too): what it has not written, journal
+//! included, is gone. It needs root, loop devices and python3, which makes the call. The simulated disk is meaner and
+//! sees more; this proves that it is not mistaken about real ones.
+
+#![expect(clippy::unwrap_used, reason = "what helps tests is a test")]
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ledger_core::Durability;
+use ledger_file::Log;
+use support::{diary, run};
+
+/// How often the power of each file system is cut, unless `LEDGER_POWER_CUTS` says otherwise.
+const CUTS: u64 = 30;
+
+/// Shuts the file system of its argument down; nothing is flushed before.
+const SHUTDOWN: &str = "
+import fcntl, os, struct, sys
+descriptor = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.ioctl(descriptor, 0x8004587D, struct.pack('I', 2))
+";
+
+/// A file system in a file, mounted as long as it is there.
+struct Image {
+    file: PathBuf,
+    mount: PathBuf,
+}
+
+impl Image {
+    fn new(place: &Path, make: &[&str], bytes: u64) -> Self {
+        let (file, mount) = (place.join("image"), place.join("mount"));
+        std::fs::File::create(&file)
+            .unwrap()
+            .set_len(bytes)
+            .unwrap();
+        std::fs::create_dir(&mount).unwrap();
+        run(make[0], &[&make[1..], &[file.to_str().unwrap()]].concat());
+        let image = Self { file, mount };
+        image.mount();
+        image
+    }
+
+    fn mount(&self) {
+        let (file, mount) = (self.file.to_str().unwrap(), self.mount.to_str().unwrap());
+        run("mount", &["-o", "loop", file, mount]);
+    }
+
+    fn unmount(&self) {
+        run("umount", &[self.mount.to_str().unwrap()]);
+    }
+
+    fn cut_power(&self) {
+        run("python3", &["-c", SHUTDOWN, self.mount.to_str().unwrap()]);
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // The test has said what it has to say; a mount that stays behind is the next best thing to report.
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(&self.mount)
+            .status();
+    }
+}
+
+/// Cuts the power once a keeper of the diary at `path` has acknowledged `commits`; answers the last number that it
+/// acknowledged before.
+fn cut_after(commits: u64, test: &str, path: &Path, image: &Image) -> u64 {
+    let mut child = support::play(test, "keep", path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = lines.map_while(Result::ok).filter_map(|line| {
+        let number = line.strip_prefix(diary::SAID)?;
+        Some(number.parse::<u64>().unwrap())
+    });
+    let mut last = 0;
+    for number in said.by_ref().take(commits as usize) {
+        last = number;
+    }
+    image.cut_power();
+    // What it says now may have been acknowledged by a sync that ran while the file system went down.
+    said.for_each(drop);
+    child.wait().unwrap();
+    last
+}
+
+fn survives_power_cuts(test: &str, make: &[&str], bytes: u64) {
+    if let Some((_, path)) = support::part() {
+        let stopped = diary::keep(&path, diary::options(Durability::Sync));
+        stopped.expect_err("only the power cut stops it");
+        return;
+    }
+    if !support::can_mount() {
+        return;
+    }
+    if !Path::new("/dev/loop-control").exists() {
+        return support::leave_out("this machine has no loop devices");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let image = Image::new(place.path(), make, bytes);
+    let path = image.mount.join("log");
+    let mut acknowledged = 0;
+    for round in 0..cuts() {
+        acknowledged = cut_after(round * round % 40, test, &path, &image).max(acknowledged);
+        image.unmount();
+        image.mount();
+        let log = Log::open(&path, diary::options(Durability::Sync)).unwrap();
+        acknowledged = diary::check(&log, acknowledged);
+    }
+    assert!(acknowledged > cuts(), "the keepers did keep a diary");
+}
+
+fn cuts() -> u64 {
+    let wanted = std::env::var("LEDGER_POWER_CUTS").ok();
+    wanted.map_or(CUTS, |cuts| cuts.parse().expect("a number of cuts"))
+}
+
+#[test]
+fn ext4_loses_nothing_acknowledged() {
+    let make = ["mkfs.ext4", "-q", "-F"];
+    survives_power_cuts("ext4_loses_nothing_acknowledged", &make, 64 << 20);
+}
+
+#[test]
+fn xfs_loses_nothing_acknowledged() {
+    let make = ["mkfs.xfs", "-q", "-f"];
+    survives_power_cuts("xfs_loses_nothing_acknowledged", &make, 320 << 20);
+}
