@@ -425,3 +425,30 @@ fn a_reader_follows_the_writer_through_stage_and_segments() {
         assert!(matches!(refused, Err(Error::ReadOnly { .. })));
     }
 }
+
+#[test]
+fn parts_of_a_large_commit_are_read_the_same_again() {
+    for durability in DURABILITIES {
+        let directory = TempDir::new().unwrap();
+        let log = open(&directory, &options(durability));
+        let payload = |n: u64| format!("{n} {}", "x".repeat((n * 37 % 900) as usize));
+        for batch in 0..3 {
+            let entries = (1..=500).map(|n| entry(&payload(batch * 500 + n)));
+            log.append(Batch::new("s", entries.collect())).unwrap();
+        }
+        for _ in 0..2 {
+            for after in [0, 1, 250, 498, 499, 500, 777, 1_400, 1_499] {
+                for limit in [1, 7, 300] {
+                    let read = ReadOptions::new().after(after).limit(limit);
+                    let page = log.read(&"s".into(), &read).unwrap();
+                    let expected = after + 1..=(after + limit as u64).min(1_500);
+                    assert_eq!(page.entries.len() as u64, expected.clone().count() as u64);
+                    for (id, entry) in expected.zip(page.entries) {
+                        assert_eq!(entry.id, id);
+                        assert_eq!(&*entry.value.bytes, payload(id).as_bytes());
+                    }
+                }
+            }
+        }
+    }
+}

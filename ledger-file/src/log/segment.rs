@@ -1,11 +1,17 @@
 //! One segment file, as it is read.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use ledger_core::Timestamp;
 
 use crate::disk::{DiskFile, Patience, read_exact_at};
 use crate::error::{Failure, Result};
-use crate::format::{FileName, Position, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::{
+    Append, FileName, Frame, Position, SEGMENT_HEADER_BYTES, SegmentHeader, StreamNumber,
+};
 
 /// A segment's open file, with what is known of it.
 ///
@@ -15,6 +21,62 @@ pub(super) struct Segment {
     name: SegmentName,
     file: Arc<dyn DiskFile>,
     header: OnceLock<SegmentHeader>,
+    checked: Checked,
+}
+
+/// Which parts of large frames were found to be right since the log was opened: a point read need not read all of such
+/// a frame each time.
+#[derive(Debug, Default)]
+pub(super) struct Checked(RwLock<HashMap<(u32, StreamNumber), Section>>);
+
+/// The entries of one stream in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Section {
+    pub(super) first_id: u64,
+    pub(super) last_id: u64,
+    pub(super) recorded_at: Timestamp,
+    /// Where the frame ends.
+    pub(super) frame_end: u32,
+}
+
+/// From how many bytes on a frame is large.
+const LARGE_BYTES: u32 = 8 << 10;
+
+/// How many sections are remembered in a segment.
+const SECTIONS_MAX: usize = 16 << 10;
+
+impl Checked {
+    /// Remembers the section of a frame whose checksum was right, if the frame is large.
+    pub(super) fn note(&self, frame: &Frame<'_>, append: &Append<'_>) {
+        if frame.bytes_len() < LARGE_BYTES {
+            return;
+        }
+        let key = (frame.position().offset(), append.head.stream);
+        let section = Section {
+            first_id: append.head.first_id,
+            last_id: append.last_id(),
+            recorded_at: append.head.recorded_at,
+            frame_end: frame.end(),
+        };
+        let mut sections = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if sections.len() >= SECTIONS_MAX {
+            sections.clear();
+        }
+        sections.insert(key, section);
+    }
+
+    /// The section of `stream` in the frame at `frame`, if it was found to be right and holds `ids`.
+    pub(super) fn section(
+        &self,
+        frame: u32,
+        stream: StreamNumber,
+        ids: &Range<u64>,
+    ) -> Option<Section> {
+        let sections = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let section = sections.get(&(frame, stream))?;
+        let holds = section.first_id <= ids.start && ids.end <= section.last_id + 1;
+        holds.then_some(*section)
+    }
 }
 
 /// Which segment file of which log.
@@ -50,6 +112,7 @@ impl Segment {
             name,
             file,
             header: OnceLock::new(),
+            checked: Checked::default(),
         }
     }
 
@@ -59,6 +122,7 @@ impl Segment {
             name: SegmentName::of(&header),
             file,
             header: OnceLock::from(header),
+            checked: Checked::default(),
         }
     }
 
@@ -68,6 +132,10 @@ impl Segment {
 
     pub(super) fn generation(&self) -> u64 {
         self.name.generation
+    }
+
+    pub(super) fn checked(&self) -> &Checked {
+        &self.checked
     }
 
     pub(super) fn file(&self) -> &Arc<dyn DiskFile> {

@@ -168,7 +168,8 @@ impl Streams {
             latest: state,
             seen: state,
             under_way: 0,
-            was_used: true,
+            // Those that are used only once go first.
+            was_used: false,
         };
         let index = self.place(slot);
         let slots = &self.slots;

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use ledger_core::{Direction, Timestamp};
 
 use super::picture::Picture;
-use super::segment::Segment;
+use super::segment::{Section, Segment};
 use super::shared::Shared;
 use super::streams::StreamState;
 use crate::disk::{Patience, read_at_most};
@@ -304,6 +304,13 @@ impl View<'_> {
         let mut next = stretch.id;
         let end = stretch.id + u64::from(stretch.count);
         let first = self.frame_of(stretch.position)?;
+        let segment = self.picture.segment_of(first)?;
+        let checked = segment
+            .checked()
+            .section(first.offset(), stream, &(next..end));
+        if let Some(section) = checked {
+            return self.entries_of_section(segment, &section, stretch, each);
+        }
         let guess = ENTRY_BYTES_GUESSED.saturating_mul(stretch.count as usize);
         let mut result = ControlFlow::Continue(());
         self.frames(first, guess, |frame| {
@@ -316,6 +323,7 @@ impl View<'_> {
                 if append.head.stream != stream || append.last_id() < next {
                     continue;
                 }
+                segment.checked().note(frame, &append);
                 let ids = append.head.first_id..end;
                 for (id, entry) in ids.zip(append.entries()) {
                     let (_, entry) =
@@ -336,6 +344,48 @@ impl View<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(result)
+    }
+}
+
+// Sections that were checked before.
+impl View<'_> {
+    /// Reads the entries of a stretch that lies in one section: nothing but them.
+    fn entries_of_section(
+        &self,
+        segment: &Segment,
+        section: &Section,
+        stretch: Stretch,
+        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let guess = ENTRY_BYTES_GUESSED.saturating_mul(stretch.count as usize);
+        let (mut offset, mut chunk) = (stretch.position.offset(), CHUNK_BYTES_MIN + guess);
+        let (mut id, end) = (stretch.id, stretch.id + u64::from(stretch.count));
+        with_buffer(|buf| {
+            while id < end {
+                let left = section.frame_end.saturating_sub(offset) as usize;
+                let wanted = chunk.min(left);
+                if buf.len() < wanted {
+                    buf.resize(wanted, 0);
+                }
+                let read = self.read(segment, offset, &mut buf[..wanted])?;
+                let mut bytes = &buf[..read];
+                while id < end
+                    && let Ok(entry) = EntryRef::parse(bytes)
+                {
+                    let used = entry.raw().len();
+                    if each(id, section.recorded_at, entry)?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    (id, offset) = (id + 1, offset + used as u32);
+                    bytes = &bytes[used..];
+                }
+                if id < end && wanted == left {
+                    return Err(segment.damage(offset, "an entry that was there is gone"));
+                }
+                chunk = chunk.saturating_mul(4);
+            }
+            Ok(ControlFlow::Continue(()))
+        })
     }
 }
 
