@@ -64,7 +64,9 @@ async fn work(durability: Durability) {
 
 #[test]
 fn it_works_without_any_runtime() {
-    DURABILITIES.map(|durability| block_on(work(durability)));
+    for durability in DURABILITIES {
+        block_on(work(durability));
+    }
 }
 
 #[tokio::test]
