@@ -117,10 +117,18 @@ impl Shared {
             }
             Ok(true)
         })?;
-        match is_planted(Mistake::CarryNotSynced) {
-            true => Ok(()),
-            false => self.sync(),
+        if is_planted(Mistake::CarryNotSynced) {
+            return Ok(());
         }
+        self.sync()?;
+        self.claim_carried()
+    }
+
+    /// Has a frame say that what was carried is durable: nothing else will be left to tell that it was there.
+    fn claim_carried(&self) -> Result<()> {
+        let mut turn = self.turn(Patience::Wait)?;
+        let now = self.now();
+        turn.commit(now, &[], Changed::new())
     }
 }
 
