@@ -163,10 +163,17 @@ impl<'a> Source<'a> {
         let Some(end) = self.rest(from)? else {
             return Ok(None);
         };
-        let mut bytes = vec![0; usize::try_from(end - u64::from(from)).unwrap_or(usize::MAX)];
-        let read = read_at_most(self.file, &mut bytes, from.into(), Patience::Wait)
-            .map_err(|error| Failure::io(&self.name(), error))?;
-        Ok(newest_claim(&bytes[..read], self.header, from))
+        // The last frame may end in zeroes, so what is looked at goes on as the file does; only this much must be read.
+        let until = |end: u64| usize::try_from(end - u64::from(from)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; until(self.len.max(end))];
+        read_at_most(
+            self.file,
+            &mut bytes[..until(end)],
+            from.into(),
+            Patience::Wait,
+        )
+        .map_err(|error| Failure::io(&self.name(), error))?;
+        Ok(newest_claim(&bytes, self.header, from))
     }
 }
 
