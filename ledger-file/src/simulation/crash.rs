@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ledger_core::ManualClock;
+use ledger_core::{Durability, ManualClock};
 
 /// How many calls are played on a recovered log to see that it goes on well.
 const CALLS_AFTER: usize = 12;
@@ -202,6 +202,26 @@ impl Search<'_> {
             return Err(format!("after going on: {}", seen.difference(&expected)));
         }
         seen.check_indexes(&found.log)?;
-        found.log.verify()
+        found.log.verify()?;
+        self.crash_behind(&found, &expected)
+    }
+
+    /// What was appended behind a recovery is as safe as anything else, whatever lay there before.
+    fn crash_behind(&mut self, found: &Recovered, expected: &Observed) -> Result<(), Finding> {
+        let now = found.disk.state();
+        let left = match self.played.setup.durability {
+            Durability::Sync => now.after_power_cut(Survival::Any, &mut self.random),
+            _ => now,
+        };
+        let log = LogSubject::open(&SimDisk::new(left), &self.played.setup, found.clock.clone())
+            .map_err(|error| format!("opening after going on: {error:?}"))?;
+        let seen = Observed::of(&log).map_err(|error| format!("looking: {error:?}"))?;
+        match seen == *expected {
+            true => Ok(()),
+            false => Err(format!(
+                "a crash after going on: {}",
+                seen.difference(expected)
+            )),
+        }
     }
 }

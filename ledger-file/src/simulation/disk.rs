@@ -217,9 +217,11 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut world = self.disk.world();
-        let count = match world.faults.meet(DiskCall::Write) {
+        let trouble = world.faults.meet(DiskCall::Write);
+        let count = match trouble {
             None => bytes.len(),
-            Some(Trouble::Short) => bytes.len() / 2,
+            // A disk may have taken some of it before it was full.
+            Some(Trouble::Short | Trouble::Full) => bytes.len() / 2,
             Some(trouble) => return Err(trouble.error()),
         };
         world.apply(Step::Write {
@@ -227,7 +229,10 @@ impl DiskFile for SimFile {
             offset,
             bytes: bytes[..count].into(),
         });
-        Ok(count)
+        match trouble {
+            Some(Trouble::Full) => Err(Trouble::Full.error()),
+            _ => Ok(count),
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -12,7 +12,7 @@ use ledger_core::{
 use super::SimDisk;
 use super::played::{Finding, Setup};
 use super::subject::{ALL, Care, Subject};
-use crate::log::Log;
+use crate::log::{Log, Pending};
 use crate::options::{FileOptions, Housekeeping};
 
 /// An open log, which can be opened again.
@@ -21,6 +21,7 @@ pub(crate) struct LogSubject {
     disk: SimDisk,
     options: FileOptions,
     log: RefCell<Option<Log>>,
+    answered: RefCell<Vec<usize>>,
 }
 
 impl LogSubject {
@@ -35,6 +36,7 @@ impl LogSubject {
             disk: disk.clone(),
             options,
             log: RefCell::new(None),
+            answered: RefCell::default(),
         };
         subject.open_again()?;
         Ok(subject)
@@ -50,6 +52,11 @@ impl LogSubject {
 
     pub(crate) fn is_open(&self) -> bool {
         self.log.borrow().is_some()
+    }
+
+    /// How many steps the disk had made when each of the last appends was answered.
+    pub(crate) fn answered(&self) -> Vec<usize> {
+        self.answered.take()
     }
 
     pub(crate) fn verify(&self) -> Result<(), Finding> {
@@ -78,10 +85,17 @@ impl Subject for LogSubject {
         let log = self.log();
         let begin = |batch: &Batch<u64>| log.begin_append(vec![batch.clone()]);
         let begun: Vec<_> = batches.iter().map(begin).collect();
-        begun
-            .into_iter()
-            .map(|pending| Ok(pending?.wait()?.remove(0)))
-            .collect()
+        // The last one waits first, so that whoever rests on what is under way cannot rely on others to wait for it.
+        let waited = begun.into_iter().rev().map(|pending| {
+            let receipts = pending.and_then(Pending::wait);
+            let receipt = receipts.map(|mut receipts| receipts.remove(0));
+            (receipt, self.disk.steps())
+        });
+        let (mut receipts, mut answered): (Vec<_>, Vec<_>) = waited.unzip();
+        receipts.reverse();
+        answered.reverse();
+        *self.answered.borrow_mut() = answered;
+        receipts
     }
     fn append_many(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
         self.log().append_many(batches)

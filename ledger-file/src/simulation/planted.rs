@@ -8,9 +8,9 @@ use super::crash::explore;
 use super::damage::{AtRest, Class};
 use super::played::{Finding, Played, Setup};
 use super::trouble::{self, Plan};
-use super::{DiskCall, Trouble};
+use super::{DiskCall, State, Trouble};
 use crate::fault::{self, Mistake};
-use crate::format::FileName;
+use crate::format::{FileName, SEGMENT_HEADER_BYTES};
 
 /// In how many histories a mistake must have shown itself.
 const HISTORIES: u64 = 100;
@@ -92,11 +92,101 @@ fn flips_behind_a_crash(seed: u64) -> Result<(), Finding> {
     Ok(())
 }
 
-/// One flipped bit in each byte of each index.
+/// A segment is gone, or has lost its last byte, which is found when the log is opened.
+fn losses(seed: u64) -> Result<(), Finding> {
+    let log = at_rest(seed, true)?;
+    let segments = log.files(is_segment);
+    for name in &segments[..segments.len() - 1] {
+        let cut = log.with_cut(name, log.used(name) - 1);
+        for (loss, damaged) in [("gone", log.without(name)), ("short", cut)] {
+            if !log.is_refused(damaged)? {
+                return Err(format!("{name} is {loss}, and nobody minds"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Behind the end of the log lie the frames of another that had the same history, and a longer one.
+fn recycled(seed: u64) -> Result<(), Finding> {
+    let longer = Setup {
+        calls: SYNC.calls + 8,
+        ..SYNC
+    };
+    let other = AtRest::new(Played::new(longer, seed)?, false)?;
+    let log = at_rest(seed, false)?;
+    let Some(name) = newest_segment(&log) else {
+        return Ok(());
+    };
+    let number = |name: &str| name[..8].to_owned();
+    let others = other.files(is_segment);
+    let Some(theirs) = others.iter().find(|theirs| number(theirs) == number(&name)) else {
+        return Ok(());
+    };
+    let (end, bytes) = (frames_end(&log, &name), other.bytes(theirs));
+    let Some(behind) = bytes.get(end..) else {
+        return Ok(());
+    };
+    unharmed(&log, log.with_bytes(&name, end as u64, behind))
+}
+
+/// Behind the end of the log lies what it begins with.
+fn moved(seed: u64) -> Result<(), Finding> {
+    let log = at_rest(seed, false)?;
+    let Some(name) = newest_segment(&log) else {
+        return Ok(());
+    };
+    let (end, bytes) = (frames_end(&log, &name), log.bytes(&name));
+    unharmed(
+        &log,
+        log.with_bytes(&name, end as u64, &bytes[SEGMENT_HEADER_BYTES..]),
+    )
+}
+
+fn unharmed(log: &AtRest, damaged: State) -> Result<(), Finding> {
+    match log.class(damaged)? {
+        Class::Harmless => Ok(()),
+        class => Err(format!("what lies behind the end is {class:?}")),
+    }
+}
+
+/// The newest segment that has frames.
+fn newest_segment(log: &AtRest) -> Option<String> {
+    let has_frames = |name: &&String| log.used(name) > SEGMENT_HEADER_BYTES as u64;
+    log.files(is_segment)
+        .into_iter()
+        .rev()
+        .find(|name| has_frames(&name))
+}
+
+/// Where its frames end: each is a multiple of eight bytes long, and ends in zeroes at the most.
+fn frames_end(log: &AtRest, name: &str) -> usize {
+    (log.used(name) as usize).next_multiple_of(8)
+}
+
+/// Each index file has been put in place of another.
+fn swapped_indexes(seed: u64) -> Result<(), Finding> {
+    let log = at_rest(seed, true)?;
+    let indexes = log.files(|name| matches!(name, FileName::Index { .. }));
+    for pair in indexes.windows(2) {
+        let other = log.bytes(&pair[1]);
+        let mut damaged = log.with_cut(&pair[0], 0);
+        let number = damaged.find(&pair[0]).expect("it is one of its files");
+        damaged.file_mut(number).write(&other, 0);
+        damaged.file_mut(number).all_synced();
+        let class = log.class(damaged)?;
+        if !matches!(class, Class::Found | Class::Harmless) {
+            return Err(format!("{} in place of {} is {class:?}", pair[1], pair[0]));
+        }
+    }
+    Ok(())
+}
+
+/// One flipped bit in every twelfth byte of each index.
 fn index_flips(seed: u64) -> Result<(), Finding> {
     let log = at_rest(seed, true)?;
     for name in log.files(|name| matches!(name, FileName::Index { .. })) {
-        for bit in (0..log.len(&name) * 8).step_by(13) {
+        for bit in (0..log.len(&name) * 8).step_by(101) {
             let class = log.class(log.with_flipped(&name, bit))?;
             if !matches!(class, Class::Found | Class::Harmless) {
                 return Err(format!("bit {bit} of {name} is {class:?}"));
@@ -139,5 +229,13 @@ found! {
     a_read_error_that_ends_the_log: ReadErrorIsTheEnd, trouble(SYNC, DiskCall::Read, Trouble::Io);
     a_claim_that_is_ignored: ClaimIgnored, flips_behind_a_crash;
     a_checksum_that_is_ignored: ChecksumIgnored, flips;
+    a_duplicate_that_is_not_waited_for: DuplicateNotWaitedFor, crashes(SYNC);
+    a_tail_that_is_not_cut: TailNotCut, crashes(STAGED);
+    a_partial_write_that_is_not_cut: PartialWriteNotCut, trouble(SYNC, DiskCall::Write, Trouble::Full);
+    a_missing_segment: MissingSegmentPassedOver, losses;
+    a_short_segment: ShortSegmentAccepted, losses;
+    an_old_frame_of_another_generation: ChecksumWithoutGeneration, recycled;
+    a_frame_at_another_place: ChecksumWithoutPosition, moved;
+    an_index_of_another_segment: IndexOriginIgnored, swapped_indexes;
     an_index_whose_checksum_is_ignored: IndexChecksumIgnored, index_flips;
 }

@@ -119,6 +119,9 @@ impl Played {
             });
         });
         compare(&call, &answers, &expected)?;
+        for (moment, step) in self.moments[known..].iter_mut().zip(log.answered()) {
+            moment.acknowledged = step;
+        }
         self.calls.push(call);
         let last = self
             .moments
@@ -131,13 +134,17 @@ impl Played {
 
     /// Notes since when the moments are safe that the last call has made so.
     fn note_power_safety(&mut self, known: usize, steps: usize) {
+        if self.setup.durability == Durability::Sync {
+            for moment in &mut self.moments[known..] {
+                moment.power_safe = moment.acknowledged;
+            }
+        }
         let all = matches!(
             self.calls.last(),
             Some(Call::Maintain(Care::Sync | Care::Reopen))
         );
-        let first = if all { 0 } else { known };
-        if all || self.setup.durability == Durability::Sync {
-            for moment in &mut self.moments[first..] {
+        if all {
+            for moment in &mut self.moments {
                 moment.power_safe = moment.power_safe.min(steps);
             }
         }
@@ -164,8 +171,8 @@ impl Played {
             .iter()
             .take_while(|moment| moment.begun <= step)
             .count();
-        let promised = self.moments.iter().take_while(is_promised).count();
-        promised.saturating_sub(1)..=begun - 1
+        let promised = self.moments.iter().rposition(|moment| is_promised(&moment));
+        promised.unwrap_or(0)..=begun - 1
     }
 }
 

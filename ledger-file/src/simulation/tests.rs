@@ -195,7 +195,7 @@ fn every_flipped_bit_of_a_segment_is_found() {
     for is_closed in [false, true] {
         let log = at_rest(is_closed);
         let segments = log.files(is_segment);
-        assert!(segments.len() > 2, "{segments:?}");
+        assert!(segments.len() >= 2, "{segments:?}");
         for name in segments {
             let used = log.used(&name) * 8;
             for bit in 0..log.len(&name) * 8 {
@@ -232,12 +232,14 @@ fn a_segment_that_is_cut_anywhere_is_found_or_ends_the_log() {
 }
 
 #[test]
-fn every_flipped_bit_of_an_index_changes_no_answer() {
+fn a_flipped_bit_of_an_index_changes_no_answer() {
     let log = at_rest(true);
     let indexes = log.files(|name| matches!(name, FileName::Index { .. }));
     assert!(!indexes.is_empty());
     for name in indexes {
-        for bit in 0..log.len(&name) * 8 {
+        // Each bit of a byte in turn; all of them in the long form, which takes a while.
+        let stride = if times() > 1 { 1 } else { 9 };
+        for bit in (0..log.len(&name) * 8).step_by(stride) {
             let class = log.class(log.with_flipped(&name, bit));
             let class = class.unwrap_or_else(|finding| panic!("{name}, bit {bit}: {finding}"));
             let is_right = matches!(class, Class::Found | Class::Harmless);
