@@ -110,11 +110,11 @@ fn a_file_size_limit_is_a_full_disk() {
 #[test]
 fn a_full_file_system_is_left_when_there_is_space_again() {
     for durability in DURABILITIES {
-        let Some(small) = SmallFileSystem::mount("size=600k") else {
+        let Some(small) = SmallFileSystem::mount("size=1400k") else {
             return;
         };
         let filler = small.path.join("filler");
-        let constrain = || std::fs::write(&filler, vec![0; 200 << 10]).unwrap();
+        let constrain = || std::fs::write(&filler, vec![0; 1000 << 10]).unwrap();
         let relieve = || std::fs::remove_file(&filler).unwrap();
         let log = small.path.join("log");
         goes_on_when_relieved(&log, keep_all(durability), constrain, relieve);
