@@ -33,12 +33,6 @@ fn a_flipped_byte_is_reported_where_checksums_are_looked_at() {
 }
 
 #[test]
-fn what_grows_is_measured() {
-    let report = report_of("file-scale");
-    assert!(report.contains("200000 entries, 10 a stream"), "{report}");
-}
-
-#[test]
 fn a_program_that_cannot_run_laps_is_refused() {
     let output = bench(&["file-append", "--peers", "/nonexistent"]);
     assert!(!output.status.success());
