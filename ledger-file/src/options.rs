@@ -81,7 +81,8 @@ pub enum Housekeeping {
     /// One thread of the log's own, so that no append waits for it.
     #[default]
     Thread,
-    /// The append that fills a segment, before it answers. For programs without threads.
+    /// The append that fills a segment, before it answers. For programs without threads; not with
+    /// [`Interval`](Durability::Interval), which nobody would keep.
     Inline,
 }
 
@@ -197,6 +198,18 @@ impl FileOptions {
     }
 }
 
+impl FileOptions {
+    /// Refuses to promise syncs at intervals that no thread would make.
+    pub(crate) fn check_intervals(&self) -> Result<()> {
+        match (self.durability, self.housekeeping) {
+            (Durability::Interval(_), Housekeeping::Inline) => {
+                invalid("nobody would sync at intervals without a thread for it".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 fn invalid<T>(reason: String) -> Result<T> {
     Err(Error::InvalidInput { reason })
 }
@@ -234,6 +247,18 @@ mod tests {
             |limits| limits.checkpoint_bytes_max = FRAME_BYTES_MAX + 1
         ));
         assert!(!with(|limits| limits.name_bytes_max = NAME_BYTES_MAX));
+    }
+
+    #[test]
+    fn intervals_need_a_thread() {
+        let options =
+            FileOptions::default().with_durability(Durability::Interval(Duration::from_secs(1)));
+        assert!(options.check_intervals().is_ok());
+        let refused = options.with_housekeeping(Housekeeping::Inline);
+        assert!(matches!(
+            refused.check_intervals(),
+            Err(Error::InvalidInput { .. })
+        ));
     }
 
     #[test]

@@ -98,6 +98,7 @@ impl Log {
     /// [`ReadOnly`](ledger_core::Error::ReadOnly): it was left as it is.
     /// [`InvalidInput`](ledger_core::Error::InvalidInput): the options make no sense.
     pub fn open(path: impl AsRef<Path>, options: FileOptions) -> Result<Self> {
+        options.check_intervals()?;
         let path = path.as_ref();
         let place = path.display().to_string();
         let directory =
