@@ -1,4 +1,6 @@
-//! commitlog: a message at a time, or a buffer of them; `flush` makes it durable. Checks its checksums when it reads.
+//! commitlog: a message at a time, or a buffer of them. Checks its checksums when it reads.
+//!
+//! Nothing makes it durable: its `flush` is that of `std::fs::File`, which leaves the bytes to the system.
 
 use std::path::Path;
 
@@ -14,7 +16,6 @@ const MESSAGE_BYTES: usize = 160;
 
 pub(crate) struct Commitlog {
     log: CommitLog,
-    promise: Promise,
 }
 
 impl Commitlog {
@@ -39,28 +40,21 @@ impl Commitlog {
         }
         Ok(())
     }
-
-    fn flush(&mut self) -> Result<()> {
-        match self.promise {
-            Promise::Process => Ok(()),
-            Promise::Disk => Ok(self.log.flush()?),
-        }
-    }
 }
 
 impl Engine for Commitlog {
-    const PROMISES: &'static [Promise] = &[Promise::Process, Promise::Disk];
+    const PROMISES: &'static [Promise] = &[Promise::Process];
 
-    fn open(dir: &Path, promise: Promise) -> Result<Self> {
+    fn open(dir: &Path, _: Promise) -> Result<Self> {
         let mut options = LogOptions::new(dir);
         options.message_max_bytes(BYTES_MAX);
         let log = CommitLog::new(options)?;
-        Ok(Self { log, promise })
+        Ok(Self { log })
     }
 
     fn append(&mut self, record: &[u8]) -> Result<()> {
         self.log.append_msg(record)?;
-        self.flush()
+        Ok(())
     }
 
     fn append_batch(&mut self, records: &[&[u8]]) -> Result<()> {
@@ -71,7 +65,7 @@ impl Engine for Commitlog {
                 .map_err(|error| format!("{error:?}"))?;
         }
         self.log.append(&mut messages)?;
-        self.flush()
+        Ok(())
     }
 
     fn scan(&mut self, visit: impl FnMut(&[u8])) -> Result<()> {
