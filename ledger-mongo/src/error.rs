@@ -137,6 +137,11 @@ impl Failure {
         self.code() == Some(WRITE_CONFLICT)
     }
 
+    /// Whether the server said that the transaction has come to nothing: with any error inside of it, it ends it.
+    pub(crate) fn has_ended_transaction(&self) -> bool {
+        self.code().is_some() && !self.may_have_happened
+    }
+
     /// Whether an entry of a unique index is taken already.
     pub(crate) fn is_duplicate_key(&self) -> bool {
         self.code() == Some(DUPLICATE_KEY)
@@ -324,6 +329,12 @@ mod tests {
         let interrupted = DriverError::custom("interrupted while it waited");
         assert!(Failure::of_commit(interrupted).may_have_happened());
         assert!(Failure::of_commit(broken_pipe()).may_have_happened());
+    }
+
+    #[test]
+    fn only_the_server_can_say_that_it_ended_a_transaction() {
+        assert!(!Failure::from(broken_pipe()).has_ended_transaction());
+        assert!(!Failure::no_answer(Duration::from_secs(9), false).has_ended_transaction());
     }
 
     #[test]

@@ -6,13 +6,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
+use std::{fmt, mem};
 
-use mongodb::bson::{RawBsonRef, RawDocument, RawDocumentBuf};
+use mongodb::bson::RawDocumentBuf;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserializer, Serialize};
 
 use crate::document::Writer;
+use crate::reader::{Elements, Value};
 
 /// MongoDB takes 100 levels; an entry's own document is one of them.
 const DEPTH_MAX: usize = 90;
@@ -28,7 +29,7 @@ pub(crate) fn to_bson(key: &str, payload: &[u8]) -> Option<RawDocumentBuf> {
     let text = std::str::from_utf8(payload).ok()?;
     let mut writer = Writer::with_capacity(payload.len() * 2);
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = Value {
+    let value = Element {
         writer: &mut writer,
         key,
         depth: 0,
@@ -40,25 +41,23 @@ pub(crate) fn to_bson(key: &str, payload: &[u8]) -> Option<RawDocumentBuf> {
     }
     let document = writer.finish();
     let mut back = Vec::with_capacity(payload.len());
-    write_json(&mut back, document.get(key).ok()??)?;
+    let (_, value) = Elements::of(document.as_bytes()).ok()?.next().ok()??;
+    write_json(&mut back, value)?;
     (back == payload).then_some(document)
 }
 
 /// Writes `value` as JSON text; none if it is nothing that [`to_bson`] makes.
-pub(crate) fn write_json(out: &mut Vec<u8>, value: RawBsonRef<'_>) -> Option<()> {
+pub(crate) fn write_json(out: &mut Vec<u8>, value: Value<'_>) -> Option<()> {
     match value {
-        RawBsonRef::Null => out.extend(b"null"),
-        RawBsonRef::Boolean(true) => out.extend(b"true"),
-        RawBsonRef::Boolean(false) => out.extend(b"false"),
-        RawBsonRef::Int32(number) => write_scalar(out, &number)?,
-        RawBsonRef::Int64(number) => write_scalar(out, &number)?,
-        RawBsonRef::Double(number) => write_scalar(out, &number)?,
-        RawBsonRef::String(text) => write_text(out, text)?,
-        RawBsonRef::Array(values) => {
-            write_array(out, RawDocument::from_bytes(values.as_bytes()).ok()?)?
-        }
-        RawBsonRef::Document(members) => write_object(out, members)?,
-        _ => return None,
+        Value::Null => out.extend(b"null"),
+        Value::Bool(true) => out.extend(b"true"),
+        Value::Bool(false) => out.extend(b"false"),
+        Value::Int(number) => write_scalar(out, &number)?,
+        Value::Double(number) => write_scalar(out, &number)?,
+        Value::Text(text) => write_text(out, text)?,
+        Value::Array(values) => write_array(out, values)?,
+        Value::Document(members) => write_object(out, members)?,
+        Value::Binary(_) | Value::Other => return None,
     }
     Some(())
 }
@@ -67,37 +66,39 @@ fn write_scalar(out: &mut Vec<u8>, value: &impl Serialize) -> Option<()> {
     serde_json::to_writer(out, value).ok()
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) -> Option<()> {
-    let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    if !text.bytes().all(is_plain) {
-        return write_scalar(out, &text);
+fn write_text(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
+    // Not to stop at the first lets a processor look at many at once.
+    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if text.iter().fold(false, |any, byte| any | is_special(*byte)) {
+        return write_scalar(out, &std::str::from_utf8(text).ok()?);
     }
     out.push(b'"');
-    out.extend(text.as_bytes());
+    out.extend_from_slice(text);
     out.push(b'"');
     Some(())
 }
 
-fn write_array(out: &mut Vec<u8>, values: &RawDocument) -> Option<()> {
+fn write_array(out: &mut Vec<u8>, mut values: Elements<'_>) -> Option<()> {
     out.push(b'[');
-    for (position, value) in values.iter().enumerate() {
-        if position > 0 {
+    let mut is_first = true;
+    while let Some((_, value)) = values.next().ok()? {
+        if !mem::take(&mut is_first) {
             out.push(b',');
         }
-        write_json(out, value.ok()?.1)?;
+        write_json(out, value)?;
     }
     out.push(b']');
     Some(())
 }
 
-fn write_object(out: &mut Vec<u8>, members: &RawDocument) -> Option<()> {
+fn write_object(out: &mut Vec<u8>, mut members: Elements<'_>) -> Option<()> {
     out.push(b'{');
-    for (position, member) in members.iter().enumerate() {
-        let (key, value) = member.ok()?;
-        if position > 0 {
+    let mut is_first = true;
+    while let Some((key, value)) = members.next().ok()? {
+        if !mem::take(&mut is_first) {
             out.push(b',');
         }
-        write_text(out, key.as_str())?;
+        write_text(out, key)?;
         out.push(b':');
         write_json(out, value)?;
     }
@@ -106,13 +107,13 @@ fn write_object(out: &mut Vec<u8>, members: &RawDocument) -> Option<()> {
 }
 
 /// A value of a JSON text, on its way into a document.
-struct Value<'w, 'k> {
+struct Element<'w, 'k> {
     writer: &'w mut Writer,
     key: &'k str,
     depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Element<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -120,7 +121,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_, '_> {
+impl<'de> Visitor<'de> for Element<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,7 +164,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let depth = deeper::<A::Error>(self.depth)?;
         self.writer.open_array(self.key);
         for position in 0_u32.. {
-            let value = Value {
+            let value = Element {
                 writer: self.writer,
                 key: &position.to_string(),
                 depth,
@@ -184,7 +185,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             if !can_name(&key) {
                 return Err(A::Error::custom("a query could not name the key"));
             }
-            let value = Value {
+            let value = Element {
                 writer: self.writer,
                 key: &key,
                 depth,

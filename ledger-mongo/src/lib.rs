@@ -47,6 +47,7 @@ mod plans;
 mod query;
 mod random;
 mod read;
+mod reader;
 mod retention;
 mod row;
 mod schema;

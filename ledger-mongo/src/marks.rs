@@ -10,7 +10,8 @@ use crate::database::Database;
 use crate::error::Failure;
 use crate::head::Head;
 use crate::query::is_over;
-use crate::row::{damaged, entry_id, pair, pairs};
+use crate::reader::Elements;
+use crate::row::{entry_id, pair, pairs};
 use crate::store::Opening;
 use crate::transaction::{Change, Step};
 
@@ -121,7 +122,7 @@ impl Marking {
 }
 
 fn annotations(found: &RawDocument) -> Result<TextMap, Failure> {
-    let Some(stored) = found.get("annotations").map_err(damaged)? else {
+    let Some(stored) = Elements::of(found.as_bytes())?.get("annotations") else {
         return Ok(TextMap::new());
     };
     let stored = stored.as_array().and_then(pairs);

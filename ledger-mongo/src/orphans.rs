@@ -1,4 +1,4 @@
-//! Transactions that a program has left open because it was killed.
+//! Transactions that are left open: because a program was killed, or did not get through to the server.
 //!
 //! MongoDB does not end a transaction whose client has gone: it waits for a minute, `transactionLifetimeLimitSeconds`. For
 //! so long nobody else could append to the stream that was being appended to. So whoever finds the way barred for a while
@@ -6,23 +6,50 @@
 //!
 //! A transaction whose client is still connected is never touched, however long it stands still. Through the routers of a
 //! sharded cluster nobody can tell, and all have to wait.
+//!
+//! So a program that is alive ends what it leaves behind itself: nobody else would.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{DatabaseOptions, ReadConcern, ReadPreference, SelectionCriteria};
 
 use crate::database::Database;
 use crate::error::Failure;
-use crate::transaction::within;
+use crate::transaction::{Patience, within};
 
 /// A client may lose a connection and go on with another one. It would not take as long.
 const IDLE_MIN: Duration = Duration::from_secs(1);
 
 /// Nobody waits any longer for this, which helps only sometimes.
 const LOOK_MAX: Duration = Duration::from_secs(2);
+
+/// The server ends a transaction by itself after so long, and nobody need be told to do it any more.
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// Has the server end the transaction of `session`, if it is still open there, as soon as it can be reached. Nobody
+/// waits for that. What was committed stays so.
+///
+/// The session is held until then, lest it is killed when it is used again.
+pub(crate) fn leave(database: &Database, session: ClientSession) {
+    let database = database.clone();
+    tokio::spawn(async move {
+        let mut patience = Patience::new(LIFETIME);
+        loop {
+            let sessions = vec![session.id().clone().into()];
+            match within(patience.most(), kill(&database, sessions)).await {
+                Err(failure) if failure.is_transient() && !patience.is_over() => {
+                    patience.pause().await;
+                }
+                Err(failure) => break tracing::debug!(?failure, "could not end a transaction"),
+                Ok(()) => break,
+            }
+        }
+    });
+}
 
 /// Ends the transactions of clients that have gone, if there are any and it may.
 pub(crate) async fn end(database: &Database) {
@@ -41,24 +68,31 @@ pub(crate) async fn end(database: &Database) {
 }
 
 async fn find_and_end(database: &Database) -> Result<usize, Failure> {
-    let admin = database.handle.client();
-    let admin = admin.database_with_options("admin", on_the_primary());
+    let admin = admin(database);
     let everything = doc! { "allUsers": false, "idleConnections": true, "idleSessions": true };
     let found = admin.aggregate([doc! { "$currentOp": everything }]).await?;
     let sessions = orphans(&found.try_collect::<Vec<_>>().await?);
     let count = sessions.len();
     if count > 0 {
-        admin.run_command(doc! { "killSessions": sessions }).await?;
+        kill(database, sessions).await?;
     }
     Ok(count)
 }
 
-/// Where transactions are, and what such questions ask for, whatever the URI says.
-fn on_the_primary() -> DatabaseOptions {
-    DatabaseOptions::builder()
+async fn kill(database: &Database, sessions: Vec<Bson>) -> Result<(), Failure> {
+    let kill = doc! { "killSessions": sessions };
+    admin(database).run_command(kill).await?;
+    Ok(())
+}
+
+/// Where transactions are told of, with what such questions ask for, whatever the URI says.
+fn admin(database: &Database) -> mongodb::Database {
+    let on_the_primary = DatabaseOptions::builder()
         .read_concern(ReadConcern::local())
         .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-        .build()
+        .build();
+    let client = database.handle.client();
+    client.database_with_options("admin", on_the_primary)
 }
 
 /// The sessions among `found` that have a transaction, and no client any more.

@@ -14,7 +14,8 @@ use crate::database::Database;
 use crate::error::Failure;
 use crate::head::Head;
 use crate::options::Indexes;
-use crate::row::{damaged, entry_id, id_of, pair, stored};
+use crate::reader::Elements;
+use crate::row::{entry_id, id_of, pair, stored};
 use crate::schema;
 
 /// The ranges of several order keys are merged as they come, up to so many; MongoDB would sort beyond 200.
@@ -204,7 +205,7 @@ async fn earlier_of(
 
 /// The id of a document.
 pub(crate) fn read_id(document: &RawDocument) -> Result<u64, Failure> {
-    let id = document.get("_id").map_err(damaged)?;
+    let id = Elements::of(document.as_bytes())?.get("_id");
     id.and_then(id_of)
         .ok_or_else(|| Failure::damage("an entry without an id"))
 }

@@ -10,7 +10,8 @@ use crate::error::Failure;
 use crate::head::Head;
 use crate::options::Indexes;
 use crate::query::{Query, first_since};
-use crate::row::{self, damaged};
+use crate::reader::{Elements, Malformed};
+use crate::row;
 
 /// Entries are made room for in advance, but no more than this.
 const ROOM_MAX: usize = 1_000;
@@ -97,10 +98,9 @@ impl Reading<'_> {
             .await?;
         let mut batches = cursor.stream(session);
         while let Some(batch) = futures_util::TryStreamExt::try_next(&mut batches).await? {
-            for document in batch.doc_slices()? {
-                let document = document.map_err(damaged)?.as_document();
-                let document =
-                    document.ok_or_else(|| Failure::damage("an entry is no document"))?;
+            let mut documents = Elements::of(batch.doc_slices()?.as_bytes())?;
+            while let Some((_, document)) = documents.next()? {
+                let document = document.as_document().ok_or(Malformed)?;
                 collected.take(row::read(document, self.stream)?, self.head);
             }
         }

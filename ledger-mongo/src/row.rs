@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 
 use ledger_core::{Bytes, ContentType, Entry, NewEntry, Payload, StreamName, TextMap, Timestamp};
-use mongodb::bson::{Document, RawArray, RawBsonRef, RawDocument, doc};
+use mongodb::bson::{Document, doc};
 
 use crate::document::Writer;
 use crate::error::{DOCUMENT_BYTES_MAX, Failure};
 use crate::json;
+use crate::reader::{Elements, Malformed, Value};
 
 /// The `expires_at` of a tombstone: less than every time there is.
 pub(crate) const PURGED: f64 = f64::NEG_INFINITY;
@@ -119,14 +120,13 @@ pub(crate) fn pair((key, value): (&String, &String)) -> Document {
 
 /// Reads the document back: the id it stands at, and the entry; none if a tombstone is all that is left.
 pub(crate) fn read(
-    document: &RawDocument,
+    mut document: Elements<'_>,
     stream: &StreamName,
 ) -> Result<(u64, Option<Entry<u64>>), Failure> {
     let mut found = Found::new(stream);
-    for element in document {
-        let (field, value) = element.map_err(damaged)?;
-        let taken = found.take(field.as_str(), value);
-        taken.ok_or_else(|| unexpected(field.as_str()))?;
+    while let Some((field, value)) = document.next()? {
+        let taken = found.take(field, value);
+        taken.ok_or_else(|| unexpected(field))?;
     }
     Ok((found.entry.id, (!found.is_purged).then_some(found.entry)))
 }
@@ -150,26 +150,28 @@ impl Found {
     }
 
     /// Takes one field; none if it is not what [`write()`] writes.
-    fn take(&mut self, field: &str, value: RawBsonRef<'_>) -> Option<()> {
+    fn take(&mut self, field: &[u8], value: Value<'_>) -> Option<()> {
         let entry = &mut self.entry;
-        let text = || value.as_str().map(str::to_owned);
-        let time = || value.as_i64().map(Timestamp::from_micros);
+        let text = || value.as_text().map(str::to_owned);
+        let time = || value.as_int().map(Timestamp::from_micros);
         match field {
-            "_id" => entry.id = id_of(value)?,
-            "recorded_at" => entry.recorded_at = time()?,
-            "updated_at" => entry.updated_at = Some(time()?),
-            "expires_at" if value.as_f64() == Some(PURGED) => self.is_purged = true,
-            "expires_at" => entry.expires_at = Some(time()?),
-            "schema_version" => entry.schema_version = u32::try_from(value.as_i64()?).ok()?,
-            "kind" => entry.kind = Some(text()?),
-            "order_key" => entry.order_key = Some(text()?),
-            "dedup_key" => entry.dedup_key = Some(text()?),
-            "content_type" => entry.value.content_type = ContentType::from_stored(value.as_str()?),
-            "bytes" => self.bytes = usize::try_from(value.as_i32()?).ok()?,
-            "payload" => entry.value.bytes = payload(value, self.bytes)?,
-            "metadata" => entry.metadata = pairs(value.as_array()?)?,
-            "annotations" => entry.annotations = pairs(value.as_array()?)?,
-            "tags" => entry.tags = tags(value.as_array()?)?,
+            b"_id" => entry.id = id_of(value)?,
+            b"recorded_at" => entry.recorded_at = time()?,
+            b"updated_at" => entry.updated_at = Some(time()?),
+            b"expires_at" if value == Value::Double(PURGED) => self.is_purged = true,
+            b"expires_at" => entry.expires_at = Some(time()?),
+            b"schema_version" => entry.schema_version = u32::try_from(value.as_int()?).ok()?,
+            b"kind" => entry.kind = Some(text()?),
+            b"order_key" => entry.order_key = Some(text()?),
+            b"dedup_key" => entry.dedup_key = Some(text()?),
+            b"content_type" => {
+                entry.value.content_type = ContentType::from_stored(value.as_text()?)
+            }
+            b"bytes" => self.bytes = usize::try_from(value.as_int()?).ok()?,
+            b"payload" => entry.value.bytes = payload(value, self.bytes)?,
+            b"metadata" => entry.metadata = pairs(value.as_array()?)?,
+            b"annotations" => entry.annotations = pairs(value.as_array()?)?,
+            b"tags" => entry.tags = tags(value.as_array()?)?,
             // Also what a user adds for queries of their own.
             _ => {}
         }
@@ -178,15 +180,15 @@ impl Found {
 }
 
 /// The id in an `_id`.
-pub(crate) fn id_of(value: RawBsonRef<'_>) -> Option<u64> {
-    let id = value.as_document()?.get("i").ok()??.as_i64()?;
+pub(crate) fn id_of(value: Value<'_>) -> Option<u64> {
+    let id = value.as_document()?.get("i")?.as_int()?;
     u64::try_from(id).ok()
 }
 
 /// The payload, which was `bytes` long: room for just that need not be given back.
-fn payload(value: RawBsonRef<'_>, bytes: usize) -> Option<Bytes> {
-    if let Some(binary) = value.as_binary() {
-        return Some(Bytes::copy_from_slice(binary.bytes));
+fn payload(value: Value<'_>, bytes: usize) -> Option<Bytes> {
+    if let Value::Binary(binary) = value {
+        return Some(Bytes::copy_from_slice(binary));
     }
     let mut text = Vec::with_capacity(bytes.min(DOCUMENT_BYTES_MAX));
     json::write_json(&mut text, value)?;
@@ -194,24 +196,34 @@ fn payload(value: RawBsonRef<'_>, bytes: usize) -> Option<Bytes> {
 }
 
 /// The pairs of metadata or annotations.
-pub(crate) fn pairs(stored: &RawArray) -> Option<TextMap> {
-    let text = |pair: &RawDocument, field| Some(pair.get(field).ok()??.as_str()?.to_owned());
-    let pair = |pair: RawBsonRef<'_>| {
-        let pair = pair.as_document()?;
-        Some((text(pair, "k")?, text(pair, "v")?))
-    };
-    stored.into_iter().map(|it| pair(it.ok()?)).collect()
+pub(crate) fn pairs(mut stored: Elements<'_>) -> Option<TextMap> {
+    let mut pairs = TextMap::new();
+    while let Some((_, pair)) = stored.next().ok()? {
+        let text = |field| Some(pair.as_document()?.get(field)?.as_text()?.to_owned());
+        pairs.insert(text("k")?, text("v")?);
+    }
+    Some(pairs)
 }
 
-fn tags(stored: &RawArray) -> Option<BTreeSet<String>> {
-    let tag = |tag: RawBsonRef<'_>| tag.as_str().map(str::to_owned);
-    stored.into_iter().map(|it| tag(it.ok()?)).collect()
+fn tags(mut stored: Elements<'_>) -> Option<BTreeSet<String>> {
+    let mut tags = BTreeSet::new();
+    while let Some((_, tag)) = stored.next().ok()? {
+        tags.insert(tag.as_text()?.to_owned());
+    }
+    Some(tags)
 }
 
-fn unexpected(field: &str) -> Failure {
+fn unexpected(field: &[u8]) -> Failure {
+    let field = String::from_utf8_lossy(field);
     Failure::damage(format!(
         "the field {field} of an entry is not what it should be"
     ))
+}
+
+impl From<Malformed> for Failure {
+    fn from(_: Malformed) -> Self {
+        Self::damage("a document is no BSON")
+    }
 }
 
 /// A document is no BSON.
@@ -221,13 +233,20 @@ pub(crate) fn damaged(error: mongodb::bson::error::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use mongodb::bson::RawDocument;
+
     use super::*;
+
+    fn read_back(document: &RawDocument) -> Result<(u64, Option<Entry<u64>>), Failure> {
+        read(Elements::of(document.as_bytes())?, &"s".into())
+    }
 
     fn round_trip(new: NewEntry) {
         let time = Timestamp::from_micros(i64::MAX);
         let mut writer = Writer::with_capacity(0);
         write(&mut writer, (-5, 7), time, &new);
-        let (id, Some(read)) = read(&writer.finish(), &"s".into()).unwrap() else {
+        let document = writer.finish();
+        let (id, Some(read)) = read_back(&document).unwrap() else {
             panic!("it is an entry")
         };
         assert_eq!(id, 7);
@@ -257,13 +276,13 @@ mod tests {
     fn a_purged_document_is_a_tombstone() {
         let document =
             mongodb::bson::rawdoc! { "_id": { "s": 1_i64, "i": 3_i64 }, "expires_at": PURGED };
-        assert!(matches!(read(&document, &"s".into()), Ok((3, None))));
+        assert!(matches!(read_back(&document), Ok((3, None))));
     }
 
     #[test]
     fn what_nobody_wrote_is_damage() {
         let document = mongodb::bson::rawdoc! { "_id": 3_i64 };
-        let error = read(&document, &"s".into()).map(drop).unwrap_err();
+        let error = read_back(&document).map(drop).unwrap_err();
         assert!(!error.is_transient());
     }
 }

@@ -79,17 +79,9 @@ async fn attempt<C: Change>(
     patience: &mut Patience,
 ) -> Result<Option<C::Answer>, Failure> {
     let most = patience.most();
-    let begun = within(most, async {
-        let mut session = database.begin().await?;
-        let step = change.run(database, &mut session).await;
-        Ok((session, step))
-    });
-    let (mut session, step) = begun.await?;
-    match step {
-        Ok(Step::Commit(answer)) => {
-            commit(&mut session, patience).await?;
-            Ok(Some(answer))
-        }
+    let mut session = within(most, database.begin()).await?;
+    let done = match within(most, change.run(database, &mut session)).await {
+        Ok(Step::Commit(answer)) => commit(&mut session, patience).await.map(|()| Some(answer)),
         Ok(Step::GiveUp(answer)) => {
             abort(&mut session).await;
             Ok(Some(answer))
@@ -98,11 +90,14 @@ async fn attempt<C: Change>(
             abort(&mut session).await;
             Ok(None)
         }
-        Err(failure) => {
-            abort(&mut session).await;
-            Err(failure)
-        }
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = &done
+        && !failure.has_ended_transaction()
+    {
+        orphans::leave(database, session);
     }
+    done
 }
 
 async fn commit(session: &mut ClientSession, patience: &mut Patience) -> Result<(), Failure> {

@@ -23,7 +23,7 @@ const SBIN: &str = "/usr/sbin/pgbouncer";
 const END: &str = r#"kill "$(cat "$1/pid")"; rm -rf "$1""#;
 
 /// How long it may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// PgBouncer in transaction mode, as unkind as it can be: each transaction goes to another server connection than the
 /// one before.

@@ -1,10 +1,11 @@
 //! The crew: several processes of workers, and all that they say.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, mem};
 
 use futures_util::TryStreamExt;
@@ -15,8 +16,12 @@ use super::verdict::{Found, Seen, Verdict};
 use super::word::{Order, Word};
 use super::worker::NUMBER;
 
-/// A crew that says nothing for this long hangs.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// A crew that is waited for, and gets no further for this long, hangs. Faults that pass may hold up everybody for a
+/// minute: for so long a MongoDB server that copies from one that is frozen waits for it.
+const STANDSTILL_MAX: Duration = Duration::from_secs(180);
+
+/// How many of the last errors a crew that hangs is quoted with.
+const QUOTED_ERRORS: usize = 20;
 
 /// Processes of workers. They are killed when it is dropped.
 #[derive(Debug)]
@@ -24,10 +29,23 @@ pub struct Crew {
     job: Job,
     /// Those that were killed included.
     processes: Vec<Process>,
-    /// What is heard from which process; none when it has said its last word.
-    words: Receiver<(usize, Option<Word>)>,
+    words: Receiver<Heard>,
     acknowledged: Vec<Found>,
+    /// When an entry was last acknowledged, or the crew began.
+    last_acknowledged: Instant,
+    longest_pause: Duration,
     unknown: usize,
+    /// The last errors.
+    excused: VecDeque<String>,
+}
+
+/// A word of a process.
+#[derive(Debug)]
+struct Heard {
+    number: usize,
+    at: Instant,
+    /// None when the process has said its last word.
+    word: Option<Word>,
 }
 
 impl Crew {
@@ -53,7 +71,10 @@ impl Crew {
             job,
             words,
             acknowledged: Vec::new(),
+            last_acknowledged: Instant::now(),
+            longest_pause: Duration::ZERO,
             unknown: 0,
+            excused: VecDeque::new(),
         }
     }
 
@@ -73,31 +94,30 @@ impl Crew {
     /// Waits until this many more entries have been acknowledged, not counting what was said already.
     ///
     /// # Panics
-    /// If a worker fails, or all fall silent for a minute.
+    /// If a worker fails, or none gets any further for three minutes.
     pub fn wait_for(&mut self, acknowledgements: usize) {
         while let Ok(heard) = self.words.try_recv() {
             self.note(heard);
         }
         let enough = self.acknowledged.len() + acknowledgements;
-        while self.acknowledged.len() < enough {
-            self.hear();
-        }
+        self.hear_until(|crew| crew.acknowledged.len() >= enough);
     }
 
     /// Lets the writers end and the readers catch up, and judges by what `store` holds then.
     ///
     /// # Panics
-    /// If a worker fails, or all fall silent for a minute, or the store cannot be read.
+    /// If a worker fails, or none gets any further for three minutes, or the store cannot be read.
     pub async fn finish(mut self, store: impl Into<SharedStore<u64>>) -> Verdict {
         self.order(Order::Stop);
-        self.hear_until(|process| process.has_written || process.is_killed);
+        self.hear_until(|crew| crew.are_all(|it| it.has_written || it.is_killed));
         let stored = stored(store.into()).await;
         self.order(Order::ReadTo(stored.last().map_or(0, |(id, _)| *id)));
-        self.hear_until(|process| process.has_ended);
+        self.hear_until(|crew| crew.are_all(|it| it.has_ended));
         let readers = self.readers();
         let verdict = Verdict::new(&stored, &self.acknowledged, &readers);
         Verdict {
             unknown: self.unknown,
+            longest_pause: self.longest_pause,
             ..verdict
         }
     }
@@ -121,26 +141,51 @@ impl Crew {
         }
     }
 
-    fn hear_until(&mut self, done: impl Fn(&Process) -> bool) {
-        while !self.processes.iter().all(&done) {
-            self.hear();
+    fn are_all(&self, done: impl Fn(&Process) -> bool) -> bool {
+        self.processes.iter().all(done)
+    }
+
+    fn hear_until(&mut self, done: impl Fn(&Self) -> bool) {
+        let mut moved = Instant::now();
+        while !done(self) {
+            let left = STANDSTILL_MAX.saturating_sub(moved.elapsed());
+            let Ok(heard) = self.words.recv_timeout(left) else {
+                panic!("the crew gets no further: {:#?}", self.excused);
+            };
+            if heard.is_progress() {
+                moved = Instant::now();
+            }
+            self.note(heard);
         }
     }
 
-    fn hear(&mut self) {
-        let heard = self.words.recv_timeout(SILENCE_MAX);
-        self.note(heard.expect("somebody has something to say"));
-    }
-
-    fn note(&mut self, (number, word): (usize, Option<Word>)) {
+    fn note(&mut self, Heard { number, at, word }: Heard) {
         let process = &mut self.processes[number];
         match word {
-            Some(Word::Acknowledged { key, id }) => self.acknowledged.push((id, key)),
+            Some(Word::Acknowledged { key, id }) => {
+                let pause = at.saturating_duration_since(self.last_acknowledged);
+                self.longest_pause = self.longest_pause.max(pause);
+                self.last_acknowledged = at;
+                self.acknowledged.push((id, key));
+            }
             Some(Word::Seen { key, id }) => process.seen.push((id, key)),
             Some(Word::Unknown) => self.unknown += 1,
+            Some(Word::Excused(error)) => {
+                self.excused.truncate(QUOTED_ERRORS - 1);
+                let pause = at.saturating_duration_since(self.last_acknowledged);
+                self.excused
+                    .push_front(format!("process {number}, after {pause:.1?}: {error}"));
+            }
             Some(Word::Written) => process.has_written = true,
             None => process.end(),
         }
+    }
+}
+
+impl Heard {
+    /// Whether more is done than before, and not only tried.
+    fn is_progress(&self) -> bool {
+        !matches!(self.word, Some(Word::Unknown | Word::Excused(_)))
     }
 }
 
@@ -158,7 +203,7 @@ struct Job {
     test: String,
     variables: Vec<(String, String)>,
     /// Where its words go.
-    told: Sender<(usize, Option<Word>)>,
+    told: Sender<Heard>,
 }
 
 impl Job {
@@ -193,7 +238,11 @@ impl Process {
         let orders = child.stdin.take().expect("its input is a pipe");
         let said = child.stdout.take().expect("its output is a pipe");
         let words = job.told.clone();
-        thread::spawn(move || listen(said, |word| words.send((number, word)).is_ok()));
+        let hand_on = move |word| {
+            let at = Instant::now();
+            words.send(Heard { number, at, word }).is_ok()
+        };
+        thread::spawn(move || listen(said, hand_on));
         Self {
             child,
             orders,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 /// What went wrong, in numbers that should all be zero, and how much there was to go wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Verdict {
     pub stored: usize,
     /// How many appends ended in an unknown outcome and were made again.
     pub unknown: usize,
+    /// The longest time in which nothing was acknowledged.
+    pub longest_pause: Duration,
     /// Acknowledged entries that are not stored under the id they were acknowledged with.
     pub lost: usize,
     /// Ids from 1 to the head under which nothing is stored.
@@ -48,6 +51,7 @@ impl Verdict {
             acknowledged: acknowledged.len(),
             stored: stored.len(),
             unknown: 0,
+            longest_pause: Duration::ZERO,
             lost: acknowledged
                 .iter()
                 .filter(|found| !is_stored(found))
@@ -100,6 +104,7 @@ impl fmt::Display for Verdict {
             acknowledged,
             stored,
             unknown,
+            longest_pause,
             lost,
             gaps,
             doubled,
@@ -108,7 +113,7 @@ impl fmt::Display for Verdict {
         } = self;
         write!(
             f,
-            "{acknowledged} acknowledged, {stored} stored, {unknown} unknown outcomes: "
+            "{acknowledged} acknowledged, {stored} stored, {unknown} unknown outcomes, {longest_pause:.1?} at the longest without progress: "
         )?;
         write!(
             f,

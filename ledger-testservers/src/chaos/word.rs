@@ -15,6 +15,8 @@ pub(super) enum Word {
     Seen { key: String, id: u64 },
     /// The store could not tell what became of an append.
     Unknown,
+    /// The store answered with this error, which a fault excuses.
+    Excused(String),
     /// No writer is at work any more, and all they appended was acknowledged.
     Written,
 }
@@ -26,6 +28,7 @@ impl fmt::Display for Word {
             Self::Acknowledged { key, id } => write!(f, "acknowledged {id} {key}"),
             Self::Seen { key, id } => write!(f, "seen {id} {key}"),
             Self::Unknown => f.write_str("unknown"),
+            Self::Excused(error) => write!(f, "excused {}", error.replace('\n', " ")),
             Self::Written => f.write_str("written"),
         }
     }
@@ -35,7 +38,11 @@ impl FromStr for Word {
     type Err = NoWord;
 
     fn from_str(line: &str) -> Result<Self, NoWord> {
-        let mut parts = line.strip_prefix(MARK).ok_or(NoWord)?.splitn(3, ' ');
+        let said = line.strip_prefix(MARK).ok_or(NoWord)?;
+        if let Some(error) = said.strip_prefix("excused ") {
+            return Ok(Self::Excused(error.into()));
+        }
+        let mut parts = said.splitn(3, ' ');
         let verb = parts.next().ok_or(NoWord)?;
         let id = parts
             .next()
@@ -105,6 +112,7 @@ mod tests {
                 id: u64::MAX,
             },
             Word::Unknown,
+            Word::Excused("no server at 7".into()),
             Word::Written,
         ];
         for word in words {

@@ -133,11 +133,9 @@ async fn read(stream: Hot, mut orders: watch::Receiver<Order>) {
 
 /// Lets an error pass that a fault of the server may cause.
 async fn excuse(error: Error) {
-    assert!(
-        error.is_retryable(),
-        "{error}: {:?}",
-        std::error::Error::source(&error)
-    );
+    let told = format!("{error}: {:?}", std::error::Error::source(&error));
+    assert!(error.is_retryable(), "{told}");
+    say(&Word::Excused(told));
     if matches!(error, Error::OutcomeUnknown { .. }) {
         say(&Word::Unknown);
     }

@@ -1,7 +1,9 @@
 //! Where the servers of a replica set run.
 
+use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -157,6 +159,39 @@ impl Host {
         }
     }
 
+    /// Where the log of a server goes. That of a container Docker keeps.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn log(&self, number: usize) -> Result<Box<dyn Write + Send>> {
+        match &self.kind {
+            Kind::Machine { dir, .. } => {
+                let mut options = File::options();
+                let log = options.append(true).create(true);
+                Ok(Box::new(log.open(log_file(dir, number))?))
+            }
+            Kind::Docker { .. } => Ok(Box::new(io::sink())),
+        }
+    }
+
+    /// Puts the log of a server where it outlives the server, and answers where.
+    ///
+    /// # Errors
+    /// Those of the file system or of Docker.
+    pub(super) fn save_log(&self, number: usize) -> Result<PathBuf> {
+        let saved = env::temp_dir().join(format!("{}-{number}.log", fresh_name()));
+        match &self.kind {
+            Kind::Machine { dir, .. } => drop(fs::copy(log_file(dir, number), &saved)?),
+            Kind::Docker { name } => {
+                fs::write(
+                    &saved,
+                    run(&mut docker("logs", &[&container(name, number)]))?,
+                )?;
+            }
+        }
+        Ok(saved)
+    }
+
     /// Notes that a server has ended, and its process may soon be another's.
     ///
     /// # Errors
@@ -183,6 +218,11 @@ fn container(name: &str, number: usize) -> String {
 /// The directory that a server keeps its data in.
 fn data(dir: &TempDir, number: usize) -> PathBuf {
     dir.path().join(format!("nodes/{number}/data"))
+}
+
+/// The file that a server's log goes to, over all its starts.
+fn log_file(dir: &TempDir, number: usize) -> PathBuf {
+    dir.path().join(format!("nodes/{number}/log"))
 }
 
 /// The file that tells a server's process.

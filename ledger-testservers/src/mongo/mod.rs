@@ -9,8 +9,6 @@ use std::env;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use bson::doc;
-
 pub use self::node::Node;
 
 use self::host::Host;
@@ -182,22 +180,27 @@ impl Mongo {
     /// Answers the server that takes writes, after the next election if there is none now.
     ///
     /// # Errors
-    /// If none is elected within a minute, or the set was started elsewhere.
+    /// If none is elected within three minutes, or the set was started elsewhere.
     pub fn primary(&self) -> Result<&Node> {
-        match self.nodes.is_empty() {
-            true => Err("the set was started elsewhere".into()),
-            false => set::primary(&self.nodes),
-        }
+        self.check_ours()?;
+        set::primary(&self.nodes)
     }
 
-    /// Has the primary give way to another server of the set.
+    /// Has the primary give way to another server of the set, as soon as one has caught up, and returns when that has
+    /// become primary.
     ///
     /// # Errors
-    /// If no other is ready to take its place, or the set was started elsewhere.
+    /// If none takes its place within three minutes, or the set was started elsewhere.
     pub fn step_down(&self) -> Result<()> {
-        let mut primary = self.primary()?.connect(set::WORK_MAX)?;
-        let step_down = doc! { "replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 5 };
-        primary.run(step_down).map(drop)
+        self.check_ours()?;
+        set::step_down(&self.nodes)
+    }
+
+    fn check_ours(&self) -> Result<()> {
+        match self.nodes.is_empty() {
+            true => Err("the set was started elsewhere".into()),
+            false => Ok(()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One server of a replica set.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -81,7 +81,7 @@ impl Node {
             .stderr(Stdio::null());
         let child = server.insert(child.spawn()?);
         let log = child.stdout.take().ok_or("its output is no pipe")?;
-        wait_until_ready(log)
+        wait_until_ready(log, self.host.log(self.number)?)
     }
 
     /// Stops the server in its tracks, as SIGSTOP does: it keeps its connections, and says nothing.
@@ -113,10 +113,29 @@ impl Node {
         Wire::connect(self.port, patience)
     }
 
+    /// Keeps the log for those who want to know why a test failed.
+    fn save_log(&self) {
+        let saved = match self.host.save_log(self.number) {
+            Ok(log) => format!(
+                "the log of mongod {} is in {}",
+                self.address(),
+                log.display()
+            ),
+            Err(error) => format!("the log of mongod {} is lost: {error}", self.address()),
+        };
+        // A line that cannot be printed makes the failure no worse.
+        let _ = writeln!(io::stderr(), "{saved}");
+    }
+
     fn signal(&self, signal: &str) -> Result<()> {
-        let pid = self.server().as_ref().map(Child::id);
-        let pid = pid.ok_or("the server is not running")?;
-        run(&mut self.host.signal(self.number, pid, signal)).map(drop)
+        let mut server = self.server();
+        let running = server.as_mut().ok_or("the server is not running")?;
+        if let Some(status) = running.try_wait()? {
+            *server = None;
+            self.host.forget(self.number)?;
+            return Err(format!("mongod {} ended by itself: {status}", self.address()).into());
+        }
+        run(&mut self.host.signal(self.number, running.id(), signal)).map(drop)
     }
 
     fn server(&self) -> MutexGuard<'_, Option<Child>> {
@@ -126,19 +145,23 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        if thread::panicking() {
+            self.save_log();
+        }
         // One that does not run is not to be killed, and need not be.
         let _ = self.kill();
     }
 }
 
-/// Reads the log of a server until it takes connections; what comes then is thrown away as it comes.
-fn wait_until_ready(log: ChildStdout) -> Result<()> {
+/// Reads the log of a server until it takes connections, and goes on to keep what comes as it comes.
+fn wait_until_ready(log: ChildStdout, mut kept: Box<dyn Write + Send>) -> Result<()> {
     let mut log = BufReader::new(log);
     let mut last = VecDeque::new();
     for line in log.by_ref().lines() {
         let line = line?;
+        writeln!(kept, "{line}")?;
         if line.contains(READY) {
-            thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+            thread::spawn(move || io::copy(&mut log, &mut kept));
             return Ok(());
         }
         last.truncate(QUOTED_LINES - 1);

@@ -1,7 +1,9 @@
 //! Making servers a replica set, and asking them who is what in it.
 
+use std::ptr;
 use std::time::{Duration, Instant};
 
+use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 
 use super::node::Node;
@@ -16,22 +18,29 @@ pub(super) const ADMINISTRATOR: &str = "ledger";
 /// That user's password: no secret, but asked for.
 pub(super) const PASSWORD: &str = "of-no-secret";
 
-/// A set without a primary for longer will not get one.
-const ELECTION_MAX: Duration = Duration::from_secs(60);
+/// A set that has not settled by then never will, on however slow a machine.
+const SETTLED_MAX: Duration = Duration::from_secs(180);
 
 /// For how long a server is asked at a time, if it has nothing new to tell.
 const NEWS_MS: i32 = 200;
 
-/// A server that takes longer to say what it is is taken for frozen.
+/// A server that takes longer to say what it is is taken for frozen, until it is asked again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a set is told takes no longer.
-pub(super) const WORK_MAX: Duration = Duration::from_secs(30);
+const WORK_MAX: Duration = Duration::from_secs(60);
+
+/// For how long a primary that is to give way waits at a time for another server to catch up, and for how long it does
+/// not come back after that.
+const CATCH_UP_SECONDS: i32 = 10;
+const AWAY_SECONDS: i32 = 15;
 
 /// What a server says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
-    Primary,
+    /// By this election, of which later ones are greater. One that was frozen or cut off may not know that there was a
+    /// later one.
+    Primary(ObjectId),
     Secondary,
     /// It starts, recovers, or is no member yet.
     Neither,
@@ -48,9 +57,12 @@ pub(super) fn initiate(nodes: &[Node]) -> Result<String> {
         .connect(WORK_MAX)?
         .run(doc! { "replSetInitiate": config })?;
     wait_for(|| {
-        let roles: Vec<_> = nodes.iter().filter_map(|node| role(node).ok()).collect();
-        let is_whole = roles.len() == nodes.len() && !roles.contains(&Role::Neither);
-        (is_whole && roles.contains(&Role::Primary)).then_some(())
+        let roles: Vec<_> = nodes.iter().map(role).collect::<Result<_>>()?;
+        let is_whole = !roles.contains(&Role::Neither);
+        let has_primary = roles.iter().any(Role::is_primary);
+        (is_whole && has_primary)
+            .then_some(())
+            .ok_or("the servers do not agree on a primary".into())
     })?;
     let addresses: Vec<_> = nodes.iter().map(Node::address).collect();
     Ok(format!(
@@ -85,40 +97,93 @@ pub(super) fn make_administrator(nodes: &[Node]) -> Result<()> {
 /// # Errors
 /// If none is elected.
 pub(super) fn primary(nodes: &[Node]) -> Result<&Node> {
-    let is_primary = |node: &&Node| matches!(role(node), Ok(Role::Primary));
-    wait_for(|| nodes.iter().find(is_primary))
+    wait_for(|| primary_now(nodes))
 }
 
-/// Asks again and again. Whoever asks servers that are there need not pause: these take their time to answer.
-fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> Result<T> {
+/// Has the primary give way, as soon as another server has caught up, and returns when another one is the primary.
+///
+/// # Errors
+/// If none takes its place.
+pub(super) fn step_down(nodes: &[Node]) -> Result<()> {
+    let before = primary(nodes)?;
+    let step_down =
+        doc! { "replSetStepDown": AWAY_SECONDS, "secondaryCatchUpPeriodSecs": CATCH_UP_SECONDS };
+    wait_for(|| {
+        if !ptr::eq(primary_now(nodes)?, before) {
+            return Ok(());
+        }
+        before.connect(WORK_MAX)?.run(step_down.clone())?;
+        Err("no other server has become primary".into())
+    })
+}
+
+/// The primary by the last election, as far as its servers know.
+fn primary_now(nodes: &[Node]) -> Result<&Node> {
+    let roles = nodes
+        .iter()
+        .filter_map(|node| Some((role(node).ok()?, node)));
+    let primaries = roles.filter(|(role, _)| role.is_primary());
+    let (_, last) = primaries
+        .max_by_key(|(role, _)| *role)
+        .ok_or("no server is primary")?;
+    Ok(last)
+}
+
+/// Asks again and again, and answers in the end why it was in vain. Whoever asks servers that are there need not pause:
+/// these take their time to answer.
+fn wait_for<T>(mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let start = Instant::now();
-    while start.elapsed() < ELECTION_MAX {
-        if let Some(answer) = ask() {
-            return Ok(answer);
+    loop {
+        let answer = ask();
+        if answer.is_ok() || start.elapsed() > SETTLED_MAX {
+            return answer;
         }
     }
-    Err("the servers do not agree on a primary".into())
 }
 
 /// Asks a server what it is. One that is not primary is given a moment to become it.
 fn role(node: &Node) -> Result<Role> {
     let mut wire = node.connect(PATIENCE)?;
     let now = wire.run(doc! { "hello": 1 })?;
-    if Role::of(&now) == Role::Primary {
-        return Ok(Role::Primary);
+    let role = Role::of(&now)?;
+    if role.is_primary() {
+        return Ok(role);
     }
     let version = now.get_document("topologyVersion")?.clone();
     let later = doc! { "hello": 1, "topologyVersion": version, "maxAwaitTimeMS": NEWS_MS };
-    Ok(Role::of(&wire.run(later)?))
+    Role::of(&wire.run(later)?)
 }
 
 impl Role {
-    fn of(hello: &Document) -> Self {
+    fn of(hello: &Document) -> Result<Self> {
         let is = |role| hello.get_bool(role).unwrap_or(false);
-        match (is("isWritablePrimary"), is("secondary")) {
-            (true, _) => Self::Primary,
+        Ok(match (is("isWritablePrimary"), is("secondary")) {
+            (true, _) => Self::Primary(hello.get_object_id("electionId")?),
             (false, true) => Self::Secondary,
             (false, false) => Self::Neither,
-        }
+        })
+    }
+
+    fn is_primary(&self) -> bool {
+        matches!(self, Self::Primary(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_later_election_counts() {
+        let primary = |term| {
+            let election = ObjectId::from_bytes(
+                [[0x7f, 0xff, 0xff, 0xff], [0; 4], [0, 0, 0, term]]
+                    .concat()
+                    .try_into()
+                    .unwrap(),
+            );
+            Role::of(&doc! { "isWritablePrimary": true, "electionId": election }).unwrap()
+        };
+        assert!(primary(3) > primary(2));
     }
 }

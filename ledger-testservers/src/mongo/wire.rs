@@ -3,7 +3,7 @@
 //! Not a driver: one connection to one server, one command at a time, no name and no password.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bson::Document;
@@ -29,7 +29,8 @@ impl Wire {
     /// # Errors
     /// If nobody listens there.
     pub(super) fn connect(port: u16, patience: Duration) -> Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_read_timeout(Some(patience))?;
         Ok(Self(stream))
     }

@@ -19,6 +19,9 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 /// What ends a server whose programs are in `$1` and whose files are in `$2`.
 const END: &str = r#""$1/pg_ctl" stop --silent --mode immediate --pgdata "$2/data"; rm -rf "$2""#;
 
+/// A server that takes longer to come or to go, on however slow a machine, does not do so any more.
+const PATIENCE: &str = "--timeout=180";
+
 /// A database cluster in a temporary directory, and the server that works on it.
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -101,7 +104,8 @@ impl Cluster {
     /// # Errors
     /// If it is not running.
     pub(super) fn stop_immediately(&self) -> Result<()> {
-        run(self.program("pg_ctl").args(["stop", "--mode", "immediate"])).map(drop)
+        let mut pg_ctl = self.program("pg_ctl");
+        run(pg_ctl.args(["stop", "--mode", "immediate", PATIENCE])).map(drop)
     }
 
     /// Starts the server and waits until it answers.
@@ -111,7 +115,9 @@ impl Cluster {
     pub(super) fn start_again(&self) -> Result<()> {
         let log = self.dir.path().join("log");
         let mut pg_ctl = self.program("pg_ctl");
-        let started = run(pg_ctl.args(["start", "--wait", "--log"]).arg(&log));
+        let started = run(pg_ctl
+            .args(["start", "--wait", PATIENCE, "--log"])
+            .arg(&log));
         let Err(error) = started else { return Ok(()) };
         Err(format!("{error}\n{}", fs::read_to_string(log).unwrap_or_default()).into())
     }

@@ -15,7 +15,7 @@ const IMAGE: &str = "postgres:17";
 
 /// Returns when the server within the container listens to the network: while it is being made, it does not.
 const WAIT: &str =
-    "timeout 60 sh -c 'until pg_isready --quiet --host 127.0.0.1; do sleep 0.1; done'";
+    "timeout 180 sh -c 'until pg_isready --quiet --host 127.0.0.1; do sleep 0.1; done'";
 
 /// What ends the container `$1`.
 const END: &str = r#"docker rm --force --volumes "$1""#;
