@@ -178,8 +178,8 @@ fn step_down(set: &Mongo, crew: &mut Crew) {
 
 /// Freezes the primary; appends go on elsewhere, also when it awakes and still takes itself for the primary.
 ///
-/// Not at once: a secondary that has just asked the frozen server for its oplog waits for it for half a minute, sometimes
-/// for a whole one, and without that secondary there is no majority.
+/// Not at once: a secondary that has just asked the frozen server for its oplog waits for it for half a minute, and
+/// without that secondary there is no majority.
 fn freeze_primary(set: &Mongo, crew: &mut Crew) {
     let primary = set.primary().expect("there is a primary");
     primary.freeze().expect("it was running");

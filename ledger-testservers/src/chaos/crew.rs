@@ -16,8 +16,8 @@ use super::verdict::{Found, Seen, Verdict};
 use super::word::{Order, Word};
 use super::worker::NUMBER;
 
-/// A crew that is waited for, and gets no further for this long, hangs. Faults that pass may hold up everybody for a
-/// minute: for so long a MongoDB server that copies from one that is frozen waits for it.
+/// A crew that is waited for, and gets no further for this long, hangs. Faults that pass may hold up everybody for much
+/// of a minute: half of one was seen with MongoDB, whose servers go on waiting for a frozen one that they copy from.
 const STANDSTILL_MAX: Duration = Duration::from_secs(180);
 
 /// How many of the last errors a crew that hangs is quoted with.
