@@ -54,7 +54,8 @@ pub(super) fn open(disk: Arc<dyn Disk>, place: String, options: FileOptions) -> 
     opening.run(lock)
 }
 
-fn take_lock(disk: &dyn Disk, place: &str) -> Result<Box<dyn LockGuard>> {
+/// Takes the lock of the one process that writes.
+pub(super) fn take_lock(disk: &dyn Disk, place: &str) -> Result<Box<dyn LockGuard>> {
     let name = FileName::Lock.to_string();
     match disk
         .lock(&name)
