@@ -3,7 +3,7 @@
 //! Rooms:
 //! - an `opening` makes a log or sets it right, with `recovery`; `shared` is what its parts have in common;
 //! - a `writer`'s turn puts frames at the end, which the `tail` holds until they are in the segment file; `commit` says
-//!   who flushes a group, `flush` how, and `roll` goes on in the next segment; `page` tells other processes;
+//!   who flushes a group, `flush` how, with zeroes `ahead`, and `roll` goes on in the next segment; `page` tells other processes;
 //! - `append` decides by `evidence`; `retention`, `marks`, `names` and `checkpoints` are the rarer changes;
 //! - the `seam` is where the store asks without waiting, and `followers` are woken;
 //! - a `view` is the log at one moment, through a `picture` of its `segment`s; `streams` remembers what was looked up
@@ -11,6 +11,7 @@
 //! - the `keeper` knows which files are the log, and `tidy` does what can be done later;
 //! - `repair` takes out of a log what is damaged.
 
+mod ahead;
 mod append;
 mod carry;
 mod changes;
@@ -315,6 +316,9 @@ impl Log {
         drop(turn);
         if wants_tidying {
             self.shared.tidy_up();
+        }
+        if self.shared.ahead.take_wish() {
+            self.shared.zero_ahead();
         }
     }
 
