@@ -1,7 +1,7 @@
 //! The log: the synchronous engine under the store, for programs that want neither a runtime nor futures.
 //!
 //! Rooms:
-//! - an `opening` makes a log or sets it right, with `recovery`; `shared` is what its parts have in common;
+//! - an `opening` sets a log right, with `recovery`, or has it made by a `creation`; one for `reading` does neither; `shared` is what its parts have in common;
 //! - a `writer`'s turn puts frames at the end, which the `tail` holds until they are in the segment file; `commit` says
 //!   who flushes a group, `flush` how, with zeroes `ahead`, and `roll` goes on in the next segment; `page` tells other processes;
 //! - `append` decides by `evidence`; `retention`, `marks`, `names` and `checkpoints` are the rarer changes;
@@ -19,6 +19,7 @@ mod checkpoints;
 mod closing;
 mod commit;
 mod compaction;
+mod creation;
 mod evidence;
 mod flush;
 mod follower;
@@ -35,6 +36,7 @@ mod page;
 mod picture;
 mod random;
 mod read;
+mod reading;
 mod recovery;
 mod repair;
 mod retention;
@@ -130,7 +132,7 @@ impl Log {
         options: FileOptions,
     ) -> Result<Self> {
         options.validate()?;
-        let opened = opening::open_read_only(disk, place.clone(), options);
+        let opened = reading::open_read_only(disk, place.clone(), options);
         let shared = opened.map_err(|failure| failure.into_error(&place))?;
         Ok(Self {
             shared: Arc::new(shared),
