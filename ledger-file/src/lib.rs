@@ -15,6 +15,6 @@ mod simulation;
 mod store;
 
 pub use format::NewRecord;
-pub use log::{Log, LogStats, Pending, RecordRef, Verified};
+pub use log::{Damage, Log, LogStats, LostEntries, Pending, RecordRef, Repair, Verified};
 pub use options::{Compression, FileOptions, Housekeeping};
 pub use store::FileStore;

@@ -74,7 +74,8 @@ pub enum Compression {
     Lz4,
 }
 
-/// Who does what can be done later: indexes of full segments, the next segment, the removal of dead ones.
+/// Who does what can be done later: indexes of full segments, the next segment, the removal of dead ones. A thread also
+/// writes zeroes ahead of what is appended with [`Sync`](Durability::Sync), which makes each flush cheaper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Housekeeping {

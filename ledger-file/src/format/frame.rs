@@ -140,6 +140,12 @@ impl<'a> Frame<'a> {
         })
     }
 
+    /// Whether it says that nothing comes behind it in its segment.
+    pub(crate) fn seals(&self) -> bool {
+        let mut records = self.records();
+        records.any(|record| matches!(record, Ok((_, Record::Seal))))
+    }
+
     /// The record at `offset` in the frame.
     ///
     /// # Errors

@@ -88,6 +88,14 @@ impl Manifest {
         manifest.ascending()
     }
 
+    /// The manifest in `bytes`, if no more than the words before its content are damaged.
+    pub(crate) fn mended(mut bytes: Vec<u8>) -> Option<Self> {
+        let start = bytes.first_chunk_mut::<12>()?;
+        start[..8].copy_from_slice(MAGIC);
+        start[8..].copy_from_slice(&FORMAT.to_le_bytes());
+        Self::decode(&bytes).ok()
+    }
+
     fn ascending(self) -> Result<Self, HeaderError> {
         if self.segments.is_sorted_by(|a, b| a.segment < b.segment) {
             return Ok(self);

@@ -43,7 +43,7 @@ pub use new_record::NewRecord;
 pub(crate) use payload::Compressed;
 pub(crate) use position::{Position, StreamNumber};
 pub(crate) use record::{CheckpointRecord, Mark, Record};
-pub(crate) use search::newest_claim;
+pub(crate) use search::{FrameSearch, newest_claim};
 pub(crate) use segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 pub(crate) use stage::{MANIFEST_WORD, SLOT_WORDS, Slot, StageHeader, VISIBLE_WORD, tell, told};
 

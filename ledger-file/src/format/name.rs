@@ -13,6 +13,8 @@ pub(crate) enum FileName {
     Manifest,
     /// A manifest that is being written.
     ManifestNew,
+    /// A manifest that a repair has replaced.
+    ManifestCut,
     /// Frames on their way to their segment.
     Stage,
     /// Frames.
@@ -23,7 +25,7 @@ pub(crate) enum FileName {
         generation: u64,
         from: u32,
     },
-    /// What a repair cut off a segment at an offset.
+    /// A segment that a repair has replaced, and the offset of the first damage in it.
     Cut {
         segment: u32,
         generation: u64,
@@ -38,6 +40,7 @@ impl FileName {
             "LOCK" => Self::Lock,
             "MANIFEST" => Self::Manifest,
             "MANIFEST.new" => Self::ManifestNew,
+            "MANIFEST.cut" => Self::ManifestCut,
             "STAGE" => Self::Stage,
             _ => Self::parse_numbered(name)?,
         };
@@ -77,6 +80,7 @@ impl fmt::Display for FileName {
             Self::Lock => f.write_str("LOCK"),
             Self::Manifest => f.write_str("MANIFEST"),
             Self::ManifestNew => f.write_str("MANIFEST.new"),
+            Self::ManifestCut => f.write_str("MANIFEST.cut"),
             Self::Stage => f.write_str("STAGE"),
             Self::Segment {
                 segment,
@@ -108,6 +112,7 @@ mod tests {
                 FileName::Lock,
                 FileName::Manifest,
                 FileName::ManifestNew,
+                FileName::ManifestCut,
                 FileName::Stage,
                 FileName::Segment { segment, generation },
                 FileName::Index { segment, generation, from },

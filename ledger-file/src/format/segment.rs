@@ -11,6 +11,7 @@ use super::position::Position;
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 
 const MAGIC: &[u8; 8] = b"LEDGERSG";
+const TIME_OFFSET: usize = 40;
 const CHECKSUM_OFFSET: usize = SEGMENT_HEADER_BYTES - 4;
 
 /// What a segment is, and what its frames are told apart from those of others by.
@@ -61,6 +62,33 @@ impl SegmentHeader {
         }
         Ok(header)
     }
+
+    /// The damaged header in `bytes` of a segment of which all but the time is known; none if more of that than one bit
+    /// is wrong, or it cannot be told.
+    pub(crate) fn mended(
+        bytes: &[u8],
+        log_id: LogId,
+        segment: u32,
+        generation: u64,
+    ) -> Option<Self> {
+        let bytes = bytes.first_chunk::<SEGMENT_HEADER_BYTES>()?;
+        let time = u64::from_le_bytes(*bytes[TIME_OFFSET..].first_chunk()?);
+        let stored = u32::from_le_bytes(*bytes[CHECKSUM_OFFSET..].first_chunk()?);
+        let with_time = |time: u64| Self {
+            log_id,
+            segment,
+            generation,
+            created_at: Timestamp::from_micros(time.cast_signed()),
+        };
+        let checksum = |header: &Self| crc(0, &header.encode()[..CHECKSUM_OFFSET]);
+        let flips = (0..u64::BITS).map(|bit| with_time(time ^ 1 << bit));
+        let mut candidates = std::iter::once(with_time(time)).chain(flips);
+        let found = candidates.find(|header| checksum(header) == stored);
+        found.or_else(|| {
+            let header = with_time(time);
+            ((checksum(&header) ^ stored).count_ones() == 1).then_some(header)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +122,27 @@ pub(super) mod tests {
             let mut bytes = header.encode();
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(SegmentHeader::decode(&bytes).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_header_with_a_flipped_bit_is_mended(header in segments(), bit in 0..SEGMENT_HEADER_BYTES * 8) {
+            let mut bytes = header.encode();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let SegmentHeader { log_id, segment, generation, .. } = header;
+            let mended = SegmentHeader::mended(&bytes, log_id, segment, generation);
+            prop_assert_eq!(mended, Some(header));
+        }
+
+        #[test]
+        fn a_header_whose_time_is_lost_is_not_mended(header in segments(), time: [u8; 8]) {
+            let mut bytes = header.encode();
+            let lost: u32 = bytes[40..48].iter().zip(time).map(|(a, b)| (a ^ b).count_ones()).sum();
+            prop_assume!(lost > 1);
+            bytes[40..48].copy_from_slice(&time);
+            let SegmentHeader { log_id, segment, generation, .. } = header;
+            prop_assert_eq!(SegmentHeader::mended(&bytes, log_id, segment, generation), None);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::disk::{DiskFile, Patience, failure, write_all_at};
 use crate::error::{Failure, Fault, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::Position;
+use crate::options::Housekeeping;
 
 /// A group that takes no more members, with what is to be written for them.
 #[derive(Debug)]
@@ -91,6 +92,9 @@ impl Shared {
 
     fn write_and_sync(&self, flush: Flush) -> Result<(), Fault> {
         let (file, base) = (&*flush.file, flush.base.offset());
+        if self.options.housekeeping == Housekeeping::Thread {
+            self.ahead.reserve(&flush.file, flush.end);
+        }
         if let Err(error) = write_all_at(file, &flush.bytes, base.into()) {
             let cause = failure(&*flush.file_name, error);
             return Err(self.cut(file, &flush.file_name, flush.base, cause));

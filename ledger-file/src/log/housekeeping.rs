@@ -24,8 +24,16 @@ pub(super) struct Signal {
 #[derive(Debug, Default)]
 struct Told {
     has_work: bool,
+    wants_zeroes: bool,
     must_end: bool,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug)]
+struct Work {
+    is_untidy: bool,
+    wants_zeroes: bool,
 }
 
 impl Signal {
@@ -33,9 +41,9 @@ impl Signal {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for work, but no longer than `interval`. None: the thread must end. Else whether there is work.
-    fn wait(&self, interval: Option<Duration>) -> Option<bool> {
-        let is_idle = |told: &mut Told| !told.has_work && !told.must_end;
+    /// Waits for work, but no longer than `interval`. None: the thread must end.
+    fn wait(&self, interval: Option<Duration>) -> Option<Work> {
+        let is_idle = |told: &mut Told| !told.has_work && !told.wants_zeroes && !told.must_end;
         let mut told = match interval {
             Some(interval) => {
                 let waited = self
@@ -48,8 +56,11 @@ impl Signal {
                 waited.unwrap_or_else(PoisonError::into_inner)
             }
         };
-        let has_work = std::mem::take(&mut told.has_work);
-        (!told.must_end).then_some(has_work)
+        let work = Work {
+            is_untidy: std::mem::take(&mut told.has_work),
+            wants_zeroes: std::mem::take(&mut told.wants_zeroes),
+        };
+        (!told.must_end).then_some(work)
     }
 
     /// Ends the thread, and waits for that.
@@ -95,6 +106,15 @@ impl Shared {
         self.signal.changed.notify_all();
     }
 
+    /// Has it write zeroes ahead of the writer.
+    pub(super) fn zero_ahead(self: &Arc<Self>) {
+        let mut told = self.signal.lock();
+        told.wants_zeroes = true;
+        self.begin_thread(&mut told);
+        drop(told);
+        self.signal.changed.notify_all();
+    }
+
     /// Has it seen to what can go now that entries were `removed`.
     pub(super) fn tidy_after(self: &Arc<Self>, removed: u64) {
         if removed > 0 {
@@ -117,8 +137,13 @@ impl Shared {
     }
 
     fn keep_house(self: Arc<Self>) {
-        while let Some(has_work) = self.signal.wait(self.interval()) {
-            if has_work {
+        while let Some(work) = self.signal.wait(self.interval()) {
+            if work.wants_zeroes
+                && let Err(error) = self.ahead.write()
+            {
+                tracing::debug!(%error, "no zeroes ahead of the writer");
+            }
+            if work.is_untidy {
                 report(&self, self.tidy());
             }
             if self.interval().is_some() {

@@ -1,15 +1,17 @@
 //! The log: the synchronous engine under the store, for programs that want neither a runtime nor futures.
 //!
 //! Rooms:
-//! - an `opening` makes a log or sets it right, with `recovery`; `shared` is what its parts have in common;
+//! - an `opening` sets a log right, with `recovery`, or has it made by a `creation`; one for `reading` does neither; `shared` is what its parts have in common;
 //! - a `writer`'s turn puts frames at the end, which the `tail` holds until they are in the segment file; `commit` says
-//!   who flushes a group, `flush` how, and `roll` goes on in the next segment; `page` tells other processes;
+//!   who flushes a group, `flush` how, with zeroes `ahead`, and `roll` goes on in the next segment; `page` tells other processes;
 //! - `append` decides by `evidence`; `retention`, `marks`, `names` and `checkpoints` are the rarer changes;
 //! - the `seam` is where the store asks without waiting, and `followers` are woken;
 //! - a `view` is the log at one moment, through a `picture` of its `segment`s; `streams` remembers what was looked up
 //!   last; `read` makes pages, with the `changes` made to entries since;
-//! - the `keeper` knows which files are the log, and `tidy` does what can be done later.
+//! - the `keeper` knows which files are the log, and `tidy` does what can be done later;
+//! - `repair` takes out of a log what is damaged.
 
+mod ahead;
 mod append;
 mod carry;
 mod changes;
@@ -17,6 +19,7 @@ mod checkpoints;
 mod closing;
 mod commit;
 mod compaction;
+mod creation;
 mod evidence;
 mod flush;
 mod follower;
@@ -33,7 +36,9 @@ mod page;
 mod picture;
 mod random;
 mod read;
+mod reading;
 mod recovery;
+mod repair;
 mod retention;
 mod roll;
 mod scan;
@@ -47,6 +52,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub use self::repair::{Damage, LostEntries, Repair};
 pub use self::scan::RecordRef;
 pub(crate) use self::seam::Lead;
 pub use self::verify::{LogStats, Verified};
@@ -126,7 +132,7 @@ impl Log {
         options: FileOptions,
     ) -> Result<Self> {
         options.validate()?;
-        let opened = opening::open_read_only(disk, place.clone(), options);
+        let opened = reading::open_read_only(disk, place.clone(), options);
         let shared = opened.map_err(|failure| failure.into_error(&place))?;
         Ok(Self {
             shared: Arc::new(shared),
@@ -153,6 +159,53 @@ impl Log {
         let shared = Arc::new(opened.map_err(|failure| failure.into_error(&place))?);
         shared.begin_intervals();
         Ok(Self { shared })
+    }
+
+    /// Tells what is damaged in the log in the directory at `path`, and what [`repair`](Log::repair) would make of it.
+    ///
+    /// Nobody may have it open for writing. Nothing of it is changed.
+    ///
+    /// # Errors
+    /// As [`repair`](Log::repair).
+    pub fn examine(path: impl AsRef<Path>) -> Result<Repair> {
+        let (directory, place) = Self::find(path.as_ref())?;
+        Self::examine_on(&directory, &place)
+    }
+
+    /// Repairs the log in the directory at `path`, if it is damaged: what cannot be read is left out of it, and
+    /// everything else stays. Afterwards it can be opened.
+    ///
+    /// Entries that are lost leave tombstones; no id is used twice, as far as it can be told. Every file that is damaged
+    /// is kept beside the log as it was found, and durable there. A repair that is cut short has either happened or not,
+    /// and is made again by calling it again.
+    ///
+    /// It reads all of the log, one segment at a time, and writes those that are damaged once more.
+    ///
+    /// # Errors
+    /// [`Busy`](ledger_core::Error::Busy): another process writes to it, and is named.
+    /// [`NotAStore`](ledger_core::Error::NotAStore), [`FormatTooNew`](ledger_core::Error::FormatTooNew): it was left as it is.
+    /// [`Corrupt`](ledger_core::Error::Corrupt): its files contradict each other, and it was left as it is.
+    /// Those of the files: a file that cannot be read is not taken for a damaged one. Copy it to a disk that can.
+    pub fn repair(path: impl AsRef<Path>, options: FileOptions) -> Result<Repair> {
+        let (directory, place) = Self::find(path.as_ref())?;
+        Self::repair_on(&directory, &place, &options)
+    }
+
+    fn find(path: &Path) -> Result<(Directory, String)> {
+        let place = path.display().to_string();
+        match Directory::open(path) {
+            Ok(directory) => Ok((directory, place)),
+            Err(error) => Err(crate::disk::failure(place, error)),
+        }
+    }
+
+    pub(crate) fn examine_on(disk: &dyn Disk, place: &str) -> Result<Repair> {
+        repair::examine(disk, place).map_err(|failure| failure.into_error(place))
+    }
+
+    pub(crate) fn repair_on(disk: &dyn Disk, place: &str, options: &FileOptions) -> Result<Repair> {
+        options.validate()?;
+        repair::repair(disk, place, options).map_err(|failure| failure.into_error(place))
     }
 
     fn answer<T>(&self, answer: error::Result<T>) -> Result<T> {
@@ -265,6 +318,9 @@ impl Log {
         drop(turn);
         if wants_tidying {
             self.shared.tidy_up();
+        }
+        if self.shared.ahead.take_wish() {
+            self.shared.zero_ahead();
         }
     }
 

@@ -6,14 +6,13 @@ use std::io;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use ledger_core::Error;
+use ledger_core::{Durability, Error};
 
-use super::follower::{Follower, NoPage};
+use super::creation::{create, remove_strangers};
 use super::index_files::open_layers;
-use super::keeper::{Keeper, Prepared, Sealed, make_segment, write_manifest};
+use super::keeper::{Keeper, Prepared, Sealed};
 use super::page::Page;
 use super::picture::{Part, Picture};
-use super::random::random;
 use super::recovery::{FIRST_FRAME, Source, check_claims};
 use super::segment::{Segment, SegmentName};
 use super::shared::{Scene, Shared};
@@ -23,10 +22,8 @@ use super::writer::Writer;
 use crate::disk::{Access, Disk, Lock, LockGuard, Patience, Stage, read_exact_at, write_all_at};
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
-use crate::format::{
-    FileName, Found, LogId, Manifest, Position, SegmentHeader, SegmentMeta, read_frame,
-};
-use crate::index::{ActiveIndex, KeyHasher, Layer, Origin};
+use crate::format::{FileName, Found, Manifest, Position, SegmentMeta, read_frame};
+use crate::index::{ActiveIndex, KeyHasher, Layer};
 use crate::options::FileOptions;
 
 /// Opens the log in the directory that `disk` is.
@@ -54,7 +51,8 @@ pub(super) fn open(disk: Arc<dyn Disk>, place: String, options: FileOptions) -> 
     opening.run(lock)
 }
 
-fn take_lock(disk: &dyn Disk, place: &str) -> Result<Box<dyn LockGuard>> {
+/// Takes the lock of the one process that writes.
+pub(super) fn take_lock(disk: &dyn Disk, place: &str) -> Result<Box<dyn LockGuard>> {
     let name = FileName::Lock.to_string();
     match disk
         .lock(&name)
@@ -89,112 +87,6 @@ pub(super) fn read_manifest(disk: &dyn Disk) -> Result<Option<Manifest>> {
     read_exact_at(&*file, &mut bytes, 0, Patience::Wait).map_err(failed)?;
     let manifest = Manifest::decode(&bytes).map_err(|error| Failure::header(&name, error))?;
     Ok(Some(manifest))
-}
-
-/// Makes a log with one empty segment.
-fn create(disk: &dyn Disk, place: &str, options: &FileOptions) -> Result<Manifest> {
-    check_vacant(disk, place)?;
-    let mut log_id = LogId::default();
-    log_id[..8].copy_from_slice(&random().to_le_bytes());
-    log_id[8..].copy_from_slice(&random().to_le_bytes());
-    let header = SegmentHeader {
-        log_id,
-        segment: 1,
-        generation: random(),
-        created_at: options.clock.now(),
-    };
-    make_segment(disk, &header, options.segment_bytes_max)?;
-    let manifest = Manifest {
-        log_id,
-        seed: random(),
-        version: 1,
-        streams: 0,
-        segments: vec![SegmentMeta {
-            segment: header.segment,
-            generation: header.generation,
-            sealed_bytes: None,
-            synced: false,
-            layers: Vec::new(),
-        }],
-    };
-    write_manifest(disk, &manifest)?;
-    Ok(manifest)
-}
-
-/// Refuses a directory that holds anything but what a creation may have left behind that did not get to its end.
-fn check_vacant(disk: &dyn Disk, place: &str) -> Result<()> {
-    for name in disk.list().map_err(|error| Failure::io(place, error))? {
-        match FileName::parse(&name) {
-            Some(FileName::Lock | FileName::ManifestNew | FileName::Stage) => {}
-            Some(FileName::Segment { .. }) if is_unwritten(disk, &name)? => {
-                disk.remove(&name)
-                    .map_err(|error| Failure::io(&name, error))?;
-            }
-            Some(_) => {
-                return Err(Failure::damage(
-                    place,
-                    format!("there is {name}, and no manifest"),
-                ));
-            }
-            None => {
-                return Err(Failure::Error(Error::NotAStore {
-                    place: place.into(),
-                    reason: format!("there is {name:?} in it"),
-                }));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether a segment file has no frame.
-fn is_unwritten(disk: &dyn Disk, name: &str) -> Result<bool> {
-    let failed = |error| Failure::io(name, error);
-    let file = disk.open(name, Access::Read).map_err(failed)?;
-    let mut bytes = [0; FIRST_FRAME as usize + 1024];
-    let read = crate::disk::read_at_most(&*file, &mut bytes, 0, Patience::Wait).map_err(failed)?;
-    let frames = bytes[..read].get(FIRST_FRAME as usize..);
-    Ok(frames.is_none_or(|frames| frames.iter().all(|byte| *byte == 0)))
-}
-
-/// Removes files that the manifest does not name: made and not listed yet, or dropped and not removed yet.
-fn remove_strangers(disk: &dyn Disk, manifest: &Manifest) -> Result<()> {
-    let names = disk
-        .list()
-        .map_err(|error| Failure::io("the directory", error))?;
-    let is_listed = |segment, generation| {
-        manifest
-            .segments
-            .iter()
-            .find(|meta| (meta.segment, meta.generation) == (segment, generation))
-    };
-    let mut is_first = true;
-    for name in names {
-        let is_stranger = match FileName::parse(&name) {
-            Some(FileName::ManifestNew) => true,
-            Some(FileName::Segment {
-                segment,
-                generation,
-            }) => is_listed(segment, generation).is_none(),
-            Some(FileName::Index {
-                segment,
-                generation,
-                from,
-            }) => is_listed(segment, generation)
-                .is_none_or(|meta| meta.layers.iter().all(|layer| layer.from != from)),
-            _ => false,
-        };
-        if is_stranger {
-            if std::mem::take(&mut is_first) {
-                // The manifest that does not name it may not be durable yet, and the one before may.
-                disk.sync_directory()
-                    .map_err(|error| Failure::io("the directory", error))?;
-            }
-            disk.remove(&name)
-                .map_err(|error| Failure::io(&name, error))?;
-        }
-    }
-    Ok(())
 }
 
 /// A log that is being opened.
@@ -413,7 +305,7 @@ impl Opening {
     }
 
     fn share(
-        mut self,
+        self,
         lock: Box<dyn LockGuard>,
         parts: Vec<Part>,
         sealed: Vec<Sealed>,
@@ -422,22 +314,9 @@ impl Opening {
     ) -> Result<Shared> {
         let header = *active.part.segment.header(Patience::Wait)?;
         let end = header.at(active.end);
-        let is_sync = self.options.durability == ledger_core::Durability::Sync;
         self.page.show(end);
         self.page.announce(self.manifest.version);
-        let tail = match is_sync {
-            true => Tail::gathered(end, Some(self.stage)),
-            false => {
-                if holds_anything(&*self.stage) && !is_planted(Mistake::StageKeptAfterCut) {
-                    // An older slot may have been lost, and these frames would be valid again behind a new one.
-                    let name = FileName::Stage.to_string();
-                    clear_stage(&mut *self.stage, &self.page)
-                        .map_err(|error| Failure::io(&name, error))?;
-                }
-                self.page.switch(end);
-                Tail::staged(end, self.stage, self.options.stage_bytes)
-            }
-        };
+        let tail = begin_tail(self.stage, &self.page, end, &self.options)?;
         let streams = highest_stream(&parts).max(self.manifest.streams);
         let writer = Writer {
             indexed_from: active.from,
@@ -478,65 +357,23 @@ impl Opening {
     }
 }
 
-/// Opens the log in the directory that `disk` is for reading, whoever writes it.
-pub(super) fn open_read_only(
-    disk: Arc<dyn Disk>,
-    place: String,
-    options: FileOptions,
-) -> Result<Shared> {
-    let Some(manifest) = read_manifest(&*disk)? else {
-        return Err(Failure::Error(Error::NotAStore {
-            place,
-            reason: "there is no manifest in it".into(),
-        }));
-    };
-    let name = FileName::Stage.to_string();
-    let stage = disk
-        .open(&name, Access::Read)
-        .map_err(|error| Failure::io(&name, error))?;
-    let follower = Follower::new(stage, manifest.log_id)?;
-    let header = SegmentHeader {
-        log_id: manifest.log_id,
-        segment: 0,
-        generation: 0,
-        created_at: options.clock.now(),
-    };
-    let origin = Origin {
-        log_id: header.log_id,
-        segment: 0,
-        generation: 0,
-        from: 0,
-    };
-    // Nobody ever gets the turn to write.
-    let index = Arc::new(RwLock::new(ActiveIndex::new(origin)));
-    let writer = Writer::new(
-        header,
-        Arc::clone(follower.stage()),
-        0,
-        index,
-        manifest.streams,
-    );
-    let scene = Scene {
-        visible: Position::ZERO,
-        end: Position::ZERO,
-        picture: Arc::new(Picture::new(Vec::new())),
-        streams: Streams::new(options.stream_cache_bytes, manifest.seed),
-        tail: Tail::gathered(Position::ZERO, None),
-    };
-    let page = Page::new(Arc::new(NoPage), manifest.log_id, 0);
-    let keeper = Keeper {
-        highest_segment: 0,
-        manifest,
-        next: None,
-        sealed: Vec::new(),
-    };
-    let shared = Shared::new(disk, place, options, scene, keeper, writer, page);
-    let shared = Shared {
-        follower: Some(Mutex::new(follower)),
-        ..shared
-    };
-    shared.refresh()?;
-    Ok(shared)
+/// Begins to gather, or to stage, what comes from `end` on.
+fn begin_tail(
+    mut stage: Box<dyn Stage>,
+    page: &Page,
+    end: Position,
+    options: &FileOptions,
+) -> Result<Tail> {
+    if options.durability == Durability::Sync {
+        return Ok(Tail::gathered(end, Some(stage)));
+    }
+    if holds_anything(&*stage) && !is_planted(Mistake::StageKeptAfterCut) {
+        // An older slot may have been lost, and these frames would be valid again behind a new one.
+        let name = FileName::Stage.to_string();
+        clear_stage(&mut *stage, page).map_err(|error| Failure::io(&name, error))?;
+    }
+    page.switch(end);
+    Ok(Tail::staged(end, stage, options.stage_bytes))
 }
 
 /// Forgets what is staged, durably.

@@ -12,7 +12,7 @@ use crate::disk::{DiskFile, Patience, read_at_most};
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{
-    Found, Frame, Position, Record, SEGMENT_HEADER_BYTES, SegmentHeader, newest_claim, read_frame,
+    Found, Frame, Position, SEGMENT_HEADER_BYTES, SegmentHeader, newest_claim, read_frame,
 };
 use crate::index::{ActiveIndex, KeyHasher, Origin};
 
@@ -71,9 +71,7 @@ impl<'a> Source<'a> {
             Notes::frame(&mut index, hasher, frame).map_err(|malformed| {
                 Failure::damage(self.name(), format!("at byte {at}: {malformed}"))
             })?;
-            is_sealed = frame
-                .records()
-                .any(|record| matches!(record, Ok((_, Record::Seal))));
+            is_sealed = frame.seals();
             Ok(!is_sealed)
         })?;
         Ok(Scan {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use ledger_core::{Durability, Error, Timestamp};
 
+use super::ahead::Ahead;
 use super::commit::Crowd;
 use super::follower::Follower;
 use super::followers::Followers;
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     /// Everything before this place survives the loss of power.
     pub(super) durable: AtomicU64,
     pub(super) crowd: Crowd,
+    pub(super) ahead: Ahead,
     /// Why the last flush failed, until somebody has set right what rested on it.
     pub(super) broken: Mutex<Option<Fault>>,
     pub(super) is_broken: AtomicBool,
@@ -83,6 +85,7 @@ impl Shared {
         page: Page,
     ) -> Self {
         let end = scene.end.as_u64();
+        let ahead = Ahead::new(options.segment_bytes_max);
         Self {
             place,
             options,
@@ -96,6 +99,7 @@ impl Shared {
             flushed: AtomicU64::new(end),
             durable: AtomicU64::new(end),
             crowd: Crowd::default(),
+            ahead,
             broken: Mutex::new(None),
             is_broken: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),

@@ -30,7 +30,7 @@ pub(crate) enum Class {
 /// A log at rest, and everything that can be seen of it.
 pub(crate) struct AtRest {
     pub(crate) state: State,
-    played: Played,
+    pub(crate) played: Played,
     clock: Arc<ManualClock>,
     /// The newest moment that something in the log claims was durable.
     claimed: usize,
@@ -63,7 +63,7 @@ impl AtRest {
         Ok(at_rest)
     }
 
-    fn open(&self, disk: &SimDisk) -> ledger_core::Result<LogSubject> {
+    pub(crate) fn open(&self, disk: &SimDisk) -> ledger_core::Result<LogSubject> {
         LogSubject::open(disk, &self.played.setup, self.clock.clone())
     }
 

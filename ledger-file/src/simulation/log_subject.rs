@@ -24,14 +24,19 @@ pub(crate) struct LogSubject {
     answered: RefCell<Vec<usize>>,
 }
 
+/// How the log of a history is opened.
+pub(crate) fn options(setup: &Setup, clock: Arc<ManualClock>) -> FileOptions {
+    FileOptions::default()
+        .with_clock(clock as Arc<dyn Clock>)
+        .with_durability(setup.durability)
+        .with_segment_bytes_max(setup.segment_bytes)
+        .with_stage_bytes(setup.stage_bytes)
+        .with_housekeeping(Housekeeping::Inline)
+}
+
 impl LogSubject {
     pub(crate) fn open(disk: &SimDisk, setup: &Setup, clock: Arc<ManualClock>) -> Result<Self> {
-        let options = FileOptions::default()
-            .with_clock(clock as Arc<dyn Clock>)
-            .with_durability(setup.durability)
-            .with_segment_bytes_max(setup.segment_bytes)
-            .with_stage_bytes(setup.stage_bytes)
-            .with_housekeeping(Housekeeping::Inline);
+        let options = options(setup, clock);
         let subject = Self {
             disk: disk.clone(),
             options,

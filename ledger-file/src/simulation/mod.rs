@@ -9,7 +9,7 @@
 //! - [`call`], [`history`]: what users do, at random. [`subject`]: on what: the strict reference in memory, or a log
 //!   ([`log_subject`]). [`observed`]: what can be seen of either, to be compared.
 //! - [`played`]: a history that was played once, on both. [`crash`] ends the world at each of its steps, [`trouble`]
-//!   lets calls of the disk fail meanwhile, [`damage`] alters what was stored.
+//!   lets calls of the disk fail meanwhile, [`damage`] alters what was stored, and [`repaired`] repairs it.
 //! - `tests`: all of that in numbers.
 
 mod call;
@@ -24,6 +24,7 @@ mod observed;
 mod planted;
 mod played;
 mod random;
+mod repaired;
 mod state;
 mod subject;
 mod tests;

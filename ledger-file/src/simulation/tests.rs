@@ -9,6 +9,7 @@ use ledger_core::Durability;
 use super::crash::explore;
 use super::damage::{AtRest, Class};
 use super::played::{Finding, Played, Setup};
+use super::repaired::Extent;
 use super::trouble::{self, Plan};
 use super::{DiskCall, Trouble};
 use crate::format::{FileName, SEGMENT_HEADER_BYTES};
@@ -261,5 +262,115 @@ fn every_flipped_bit_of_the_manifest_is_found() {
     for bit in 0..log.len("MANIFEST") * 8 {
         let class = log.class(log.with_flipped("MANIFEST", bit));
         assert_eq!(class, Ok(Class::Found), "bit {bit}");
+    }
+}
+
+/// A small log whose streams keep their names.
+fn to_repair(durability: Durability, seed: u64, is_closed: bool) -> AtRest {
+    let setup = Setup {
+        durability,
+        segment_bytes: 1 << 10,
+        calls: 30,
+        ..SYNC
+    };
+    AtRest::unrenamed(setup, seed, is_closed).unwrap()
+}
+
+/// One bit in every third byte or so, and all of them in the long form.
+fn bits(bytes: u64) -> impl Iterator<Item = u64> {
+    (0..bytes * 8).step_by(if times() > 1 { 1 } else { 27 })
+}
+
+#[test]
+fn every_flipped_bit_of_a_segment_is_repaired() {
+    let mut repaired = 0;
+    for (seed, is_closed) in [(77, false), (77, true), (5, true)] {
+        let log = to_repair(Durability::Sync, seed, is_closed);
+        for name in log.files(is_segment) {
+            for bit in bits(log.used(&name)) {
+                let damaged = log.with_flipped(&name, bit);
+                let repair = log.check_repair(&damaged, Extent::Frame);
+                let repair = repair
+                    .unwrap_or_else(|finding| panic!("seed {seed}, {name}, bit {bit}: {finding}"));
+                assert_eq!(
+                    repair.is_sound(),
+                    !log.is_refused(damaged).unwrap()
+                        && log.class(log.with_flipped(&name, bit)) != Ok(Class::Found),
+                    "seed {seed}, {name}, bit {bit}: {repair:?}"
+                );
+                repaired += u64::from(!repair.is_sound());
+            }
+        }
+    }
+    assert!(repaired > 300, "{repaired}");
+}
+
+#[test]
+fn a_segment_that_is_gone_or_cut_is_repaired() {
+    for durability in [Durability::Sync, Durability::Process] {
+        for seed in 0..12 {
+            let log = to_repair(durability, seed * 100, seed % 2 == 0);
+            for name in log.files(is_segment) {
+                let gone = log.check_repair(&log.without(&name), Extent::Anything);
+                let gone = gone.unwrap_or_else(|finding| panic!("{seed}: {name}: {finding}"));
+                assert!(!gone.is_sound());
+                for len in (0..log.used(&name)).step_by(61) {
+                    let repair = log.check_repair(&log.with_cut(&name, len), Extent::Anything);
+                    repair.unwrap_or_else(|finding| panic!("{seed}: {name} at {len}: {finding}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_manifest_that_is_damaged_or_gone_is_made_anew() {
+    for (seed, is_closed) in [(77, false), (77, true)] {
+        let log = to_repair(Durability::Sync, seed, is_closed);
+        let expected = log.check_repair(&log.state, Extent::Frame).unwrap();
+        assert!(expected.is_sound(), "{expected:?}");
+        for bit in bits(log.len("MANIFEST")) {
+            let repair = log.check_repair(&log.with_flipped("MANIFEST", bit), Extent::Frame);
+            let repair = repair.unwrap_or_else(|finding| panic!("bit {bit}: {finding}"));
+            assert!(!repair.is_sound() && repair.lost.is_empty(), "{repair:?}");
+        }
+        let repair = log.check_repair(&log.without("MANIFEST"), Extent::Frame);
+        assert_eq!(repair.unwrap().lost, []);
+    }
+}
+
+#[test]
+fn an_index_that_is_damaged_is_made_again() {
+    let log = to_repair(Durability::Sync, 77, true);
+    for name in log.files(|name| matches!(name, FileName::Index { .. })) {
+        let repair = log.check_repair(&log.with_flipped(&name, 9 * 8), Extent::Frame);
+        let repair = repair.unwrap();
+        assert_eq!(repair.damage[0].file, name);
+        assert_eq!(repair.lost, []);
+    }
+}
+
+#[test]
+fn a_repair_that_is_cut_short_has_happened_or_is_made_again() {
+    for (durability, is_closed) in [
+        (Durability::Sync, false),
+        (Durability::Sync, true),
+        (Durability::Process, true),
+    ] {
+        let log = to_repair(durability, 77, is_closed);
+        let mut crashes = 0;
+        for name in log.files(is_segment) {
+            for bit in [40 * 8 + 3, 90 * 8, log.used(&name) * 4] {
+                let damaged = log.with_flipped(&name, bit);
+                if log.is_refused(damaged.clone()).unwrap() {
+                    crashes += log.crash_repair(&damaged, bit).unwrap();
+                }
+            }
+            let gone = log.crash_repair(&log.without(&name), 1);
+            crashes += gone.unwrap_or_else(|finding| panic!("{name}: {finding}"));
+        }
+        let manifest = log.with_flipped("MANIFEST", 60 * 8);
+        crashes += log.crash_repair(&manifest, 1).unwrap();
+        assert!(crashes > 100, "{crashes}");
     }
 }

@@ -1,0 +1,184 @@
+//! Zeroes ahead of the writer: a flush into blocks that were written before is cheaper than one that must also note that
+//! they are in use now.
+//!
+//! The housekeeping thread writes them, in small steps, each synced by itself, so that no flush waits for much of it.
+//! The writer says how far it has come before it writes: nothing below that is ever made zeroes. Without a thread
+//! nothing is done.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::disk::{DiskFile, write_zeroes};
+use crate::format::Position;
+
+/// How much is written, and synced, at once.
+const STEP_BYTES: u64 = 128 << 10;
+
+/// How far ahead of the writer zeroes are written, at most; when less than half of that is left, there is work.
+const AHEAD_BYTES: u64 = 2 << 20;
+
+/// How far there are zeroes, and who must see to it that there are more.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    segment_bytes_max: u64,
+    is_wanted: AtomicBool,
+    /// A place in the log: before it, behind what is written, there are zeroes.
+    zeroed: AtomicU64,
+    frontier: Mutex<Frontier>,
+}
+
+/// Held by whoever writes zeroes, and by the writer while it moves it.
+#[derive(Debug, Default)]
+struct Frontier {
+    file: Option<Arc<dyn DiskFile>>,
+    /// The place behind the last frame that was written, or is being written.
+    written: Position,
+}
+
+impl Ahead {
+    /// `segment_bytes_max`: nothing is written behind that.
+    pub(super) fn new(segment_bytes_max: u64) -> Self {
+        Self {
+            segment_bytes_max,
+            is_wanted: AtomicBool::new(false),
+            zeroed: AtomicU64::new(0),
+            frontier: Mutex::default(),
+        }
+    }
+
+    /// Keeps zeroes away from what is written to `file` before `end`, from now on.
+    pub(super) fn reserve(&self, file: &Arc<dyn DiskFile>, end: Position) {
+        let zeroed = self.zeroed.load(Ordering::Acquire);
+        let is_full = u64::from(Position::from_u64(zeroed).offset()) >= self.segment_bytes_max;
+        let is_enough = is_full || zeroed.saturating_sub(end.as_u64()) >= AHEAD_BYTES / 2;
+        if zeroed >= end.as_u64() && is_enough {
+            return;
+        }
+        let mut frontier = self.lock();
+        frontier.file = Some(Arc::clone(file));
+        frontier.written = end;
+        self.zeroed.fetch_max(end.as_u64(), Ordering::AcqRel);
+        self.is_wanted.store(true, Ordering::Release);
+    }
+
+    /// Whether there is work that nobody was told of.
+    pub(super) fn take_wish(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed) && self.is_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Writes zeroes until there are enough.
+    ///
+    /// # Errors
+    /// Those of the file. Whatever there is not is not needed.
+    pub(super) fn write(&self) -> io::Result<()> {
+        while let Some(file) = self.step()? {
+            file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Writes one step of zeroes, if they are missing, and tells to which file.
+    fn step(&self) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        let frontier = self.lock();
+        let Some(file) = frontier.file.clone() else {
+            return Ok(None);
+        };
+        let (zeroed, written) = (self.zeroed.load(Ordering::Acquire), frontier.written);
+        let from = u64::from(Position::from_u64(zeroed).offset());
+        let wanted = u64::from(written.offset()) + AHEAD_BYTES;
+        let to = (from + STEP_BYTES).min(self.segment_bytes_max);
+        if from >= wanted || from >= to {
+            return Ok(None);
+        }
+        write_zeroes(&*file, from, to)?;
+        let end = Position::new(written.segment(), to as u32);
+        self.zeroed.store(end.as_u64(), Ordering::Release);
+        Ok(Some(file))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Frontier> {
+        self.frontier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::disk::{Directory, Disk, Patience, read_exact_at, write_all_at};
+
+    fn file() -> (TempDir, Arc<dyn DiskFile>) {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::create(&place.path().join("log")).unwrap();
+        let file = directory.create("file").unwrap();
+        (place, file)
+    }
+
+    fn at(offset: u32) -> Position {
+        Position::new(1, offset)
+    }
+
+    #[test]
+    fn zeroes_are_written_ahead_of_what_is_reserved_and_no_further_than_the_segment() {
+        let (_place, file) = file();
+        let ahead = Ahead::new(3 << 20);
+        ahead.write().unwrap();
+        assert_eq!(file.len().unwrap(), 0, "nobody has written yet");
+        write_all_at(&*file, &[7; 100], 0).unwrap();
+        ahead.reserve(&file, at(100));
+        assert!(ahead.take_wish() && !ahead.take_wish());
+        ahead.write().unwrap();
+        let len = file.len().unwrap();
+        assert!(
+            (100 + AHEAD_BYTES..100 + AHEAD_BYTES + STEP_BYTES).contains(&len),
+            "{len}"
+        );
+        let mut bytes = [0; 101];
+        read_exact_at(&*file, &mut bytes, 0, Patience::Wait).unwrap();
+        assert_eq!((&bytes[..100], bytes[100]), (&[7; 100][..], 0));
+        ahead.reserve(&file, at(2 << 20));
+        ahead.write().unwrap();
+        assert_eq!(file.len().unwrap(), 3 << 20);
+        assert!(ahead.take_wish());
+        ahead.reserve(&file, at((3 << 20) - 8));
+        assert!(!ahead.take_wish(), "there is nothing left to be made ready");
+    }
+
+    #[test]
+    fn the_next_segment_begins_without_zeroes() {
+        let (_place, first) = file();
+        let (_other_place, next) = file();
+        let ahead = Ahead::new(64 << 20);
+        ahead.reserve(&first, at(100));
+        ahead.write().unwrap();
+        ahead.reserve(&next, Position::new(2, 200));
+        ahead.write().unwrap();
+        assert!(next.len().unwrap() >= 200 + AHEAD_BYTES);
+    }
+
+    #[test]
+    fn what_is_written_beside_it_stays() {
+        const FRAME: usize = 10_000;
+        let (_place, file) = file();
+        let ahead = Ahead::new(64 << 20);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for nth in 0..1_000 {
+                    let start = nth * FRAME;
+                    ahead.reserve(&file, at((start + FRAME) as u32));
+                    write_all_at(&*file, &[7; FRAME], start as u64).unwrap();
+                }
+            });
+            while !writer.is_finished() {
+                ahead.write().unwrap();
+            }
+        });
+        let mut bytes = vec![0; 1_000 * FRAME];
+        read_exact_at(&*file, &mut bytes, 0, Patience::Wait).unwrap();
+        assert!(bytes.iter().all(|byte| *byte == 7));
+    }
+}
