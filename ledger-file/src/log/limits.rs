@@ -47,6 +47,9 @@ fn check_record(limits: &Limits, record: &NewRecord<'_>) -> Result<usize> {
         within(what, len, limits.key_bytes_max)?;
         bytes += len;
     }
+    if record.metadata.is_empty() && record.tags.is_empty() {
+        return Ok(bytes);
+    }
     let metadata = text_bytes(record.metadata);
     within("bytes in metadata", metadata, limits.metadata_bytes_max)?;
     Ok(bytes + metadata + limits.check_tags(record.tags)?)

@@ -2,9 +2,9 @@
 //!
 //! Rooms:
 //! - an `opening` makes a log or sets it right, with `recovery`; `shared` is what its parts have in common;
-//! - a `writer`'s turn puts frames at the end, which the `tail` holds until they are in the segment file; `commit` says
+//! - in a `writer`'s turn frames are `put` at the end, which the `tail` holds until they are in the segment file; `commit` says
 //!   who flushes a group, `flush` how, and `roll` goes on in the next segment; `page` tells other processes;
-//! - `append` decides by `evidence`; `retention`, `marks`, `names` and `checkpoints` are the rarer changes;
+//! - an `append` is a `plan`, decided by `evidence`, and then a `section` for each stream; `retention`, `marks`, `names` and `checkpoints` are the rarer changes;
 //! - the `seam` is where the store asks without waiting, and `followers` are woken;
 //! - a `view` is the log at one moment, through a `picture` of its `segment`s; `streams` remembers what was looked up
 //!   last; `read` makes pages, with the `changes` made to entries since;
@@ -31,6 +31,8 @@ mod notes;
 mod opening;
 mod page;
 mod picture;
+mod plan;
+mod put;
 mod random;
 mod read;
 mod recovery;
@@ -38,6 +40,7 @@ mod retention;
 mod roll;
 mod scan;
 mod seam;
+mod section;
 mod segment;
 mod shared;
 mod streams;
@@ -289,8 +292,7 @@ impl Log {
         self.ask(|| {
             let mut turn = self.shared.turn(Patience::Wait)?;
             let appended = turn.append(&wanted, self.shared.now());
-            outcomes.clear();
-            outcomes.extend_from_slice(&turn.writer.scratch.outcomes);
+            std::mem::swap(outcomes, &mut turn.writer.scratch.outcomes);
             let group = turn.unfinished();
             self.end_turn(turn);
             if let Some(group) = group

@@ -435,7 +435,7 @@ impl Opening {
                         .map_err(|error| Failure::io(&name, error))?;
                 }
                 self.page.switch(end);
-                Tail::staged(end, self.stage, self.options.stage_bytes)
+                Tail::staged(end, self.stage)
             }
         };
         let streams = highest_stream(&parts).max(self.manifest.streams);
