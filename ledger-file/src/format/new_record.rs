@@ -10,8 +10,9 @@ use super::lists::{Pairs, Tags};
 use super::payload::Compressed;
 use super::varint::{self, VARINT_BYTES_MAX};
 
-/// Two bytes of flags; the lengths of payload (as stored, and as it was), fields and content type; schema version and time.
-const NUMBERS_BYTES_MAX: usize = 2 + 6 * VARINT_BYTES_MAX;
+/// Two bytes of flags; the lengths of payload (as stored, and as it was), fields, content type, kind and both keys; schema
+/// version and time.
+const NUMBERS_BYTES_MAX: usize = 2 + 9 * VARINT_BYTES_MAX;
 
 static NO_METADATA: TextMap = TextMap::new();
 static NO_TAGS: BTreeSet<String> = BTreeSet::new();
@@ -87,12 +88,13 @@ impl<'a> NewRecord<'a> {
     /// The most bytes that it takes in a frame.
     #[inline]
     pub(crate) fn encoded_bytes_max(&self) -> usize {
-        let keys = [self.kind, self.order_key, self.dedup_key];
-        let keys = keys.map(|key| key.map_or(0, |key| VARINT_BYTES_MAX + key.len()));
+        let len = |text: Option<&str>| text.map_or(0, str::len);
         NUMBERS_BYTES_MAX
             + self.payload.len()
             + self.content_type.len()
-            + keys.into_iter().sum::<usize>()
+            + len(self.kind)
+            + len(self.order_key)
+            + len(self.dedup_key)
             + self.lists_bytes_max()
     }
 

@@ -123,9 +123,9 @@ impl Table {
         }
     }
 
-    /// Seven eighths of the homes are taken: beyond that, probes become long.
+    /// Three quarters of the homes are taken: beyond that, an addition moves many slots.
     fn is_crowded(&self) -> bool {
-        self.len >= self.homes as usize / 8 * 7
+        self.len >= self.homes as usize / 4 * 3
     }
 
     fn grow(&mut self) {

@@ -65,6 +65,7 @@ use ledger_core::{
     Batch, Checkpoint, Condition, Outcome, Page, ReadOptions, Receipt, Result, Retention, Revision,
     Stat, StreamName,
 };
+use smallvec::SmallVec;
 
 use self::append::Wanted;
 use self::commit::Group;
@@ -227,7 +228,7 @@ impl Log {
     fn begin(&self, batches: &[Batch<u64>], patience: Patience) -> error::Result<Pending> {
         self.shared.check_open()?;
         self.shared.options.limits.check_batches(batches)?;
-        let wanted: Vec<_> = batches
+        let wanted: SmallVec<[_; 1]> = batches
             .iter()
             .map(|batch| Wanted {
                 stream: &batch.stream,
