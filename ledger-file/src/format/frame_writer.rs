@@ -138,7 +138,8 @@ impl<'a> FrameWriter<'a> {
     pub(crate) fn finish(self) -> u32 {
         let bytes = (self.buf.len() - self.start).next_multiple_of(FRAME_ALIGNMENT);
         let bytes_len = u32::try_from(bytes).expect("limits keep frames far below 4 GiB");
-        self.buf.resize(self.start + bytes, 0);
+        self.buf.extend_from_slice(&[0; FRAME_ALIGNMENT]);
+        self.buf.truncate(self.start + bytes);
         let (header, body) = self.buf[self.start..].split_at_mut(FRAME_HEADER_BYTES);
         let mut written = Header {
             crc: 0,

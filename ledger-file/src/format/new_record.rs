@@ -10,9 +10,9 @@ use super::lists::{Pairs, Tags};
 use super::payload::Compressed;
 use super::varint::{self, VARINT_BYTES_MAX};
 
-/// Two bytes of flags; the lengths of payload (as stored, and as it was), fields, content type, kind, both keys, tags and
-/// metadata; schema version and time.
-const NUMBERS_BYTES_MAX: usize = 2 + 11 * VARINT_BYTES_MAX;
+/// Two bytes of flags; the lengths of payload (as stored, and as it was), fields, content type, kind and both keys; schema
+/// version and time.
+const NUMBERS_BYTES_MAX: usize = 2 + 9 * VARINT_BYTES_MAX;
 
 static NO_METADATA: TextMap = TextMap::new();
 static NO_TAGS: BTreeSet<String> = BTreeSet::new();
@@ -88,13 +88,13 @@ impl<'a> NewRecord<'a> {
     /// The most bytes that it takes in a frame.
     #[inline]
     pub(crate) fn encoded_bytes_max(&self) -> usize {
-        let text = |text: Option<&str>| text.map_or(0, str::len);
+        let len = |text: Option<&str>| text.map_or(0, str::len);
         NUMBERS_BYTES_MAX
             + self.payload.len()
             + self.content_type.len()
-            + text(self.kind)
-            + text(self.order_key)
-            + text(self.dedup_key)
+            + len(self.kind)
+            + len(self.order_key)
+            + len(self.dedup_key)
             + self.lists_bytes_max()
     }
 
@@ -109,7 +109,7 @@ impl<'a> NewRecord<'a> {
             .metadata
             .iter()
             .map(|(key, value)| text(key) + text(value));
-        tags.sum::<usize>() + pairs.sum::<usize>()
+        2 * VARINT_BYTES_MAX + tags.sum::<usize>() + pairs.sum::<usize>()
     }
 
     #[inline]

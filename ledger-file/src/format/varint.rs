@@ -9,7 +9,31 @@ pub(crate) const VARINT_BYTES_MAX: usize = 10;
 
 /// Appends `value` to `buf`.
 #[inline]
-pub(crate) fn put(buf: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put(buf: &mut Vec<u8>, value: u64) {
+    match value {
+        0..0x80 => buf.push(value as u8),
+        0x80..WORD_MAX => put_word(buf, value),
+        WORD_MAX.. => put_long(buf, value),
+    }
+}
+
+/// From here on a number takes more than eight bytes.
+const WORD_MAX: u64 = 1 << 56;
+
+/// Spreads the number over a word, seven bits a byte, and takes as many bytes of that as it needs: without a loop.
+fn put_word(buf: &mut Vec<u8>, value: u64) {
+    let value = value & 0x0FFF_FFFF | (value & 0x00FF_FFFF_F000_0000) << 4;
+    let value = value & 0x0000_3FFF_0000_3FFF | (value & 0x0FFF_C000_0FFF_C000) << 2;
+    let value = value & 0x007F_007F_007F_007F | (value & 0x3F80_3F80_3F80_3F80) << 1;
+    let last = value.ilog2() / 8;
+    let others = (1 << (8 * last)) - 1;
+    let len = buf.len() + last as usize + 1;
+    buf.extend_from_slice(&(value | 0x8080_8080_8080_8080 & others).to_le_bytes());
+    buf.truncate(len);
+}
+
+#[cold]
+fn put_long(buf: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         buf.push(value as u8 | 0x80);
         value >>= 7;
@@ -94,6 +118,17 @@ mod tests {
             if let Ok((value, used)) = get(&bytes) {
                 prop_assert_eq!(encoded(value), &bytes[..used]);
             }
+        }
+    }
+
+    #[test]
+    fn numbers_around_each_length_come_back_in_as_few_bytes_as_they_need() {
+        for bytes in 1..VARINT_BYTES_MAX {
+            let least = 1 << (7 * bytes);
+            assert_eq!(encoded(least - 1).len(), bytes);
+            assert_eq!(encoded(least).len(), bytes + 1);
+            assert_eq!(get(&encoded(least - 1)).unwrap().0, least - 1);
+            assert_eq!(get(&encoded(least)).unwrap().0, least);
         }
     }
 

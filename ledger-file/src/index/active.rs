@@ -112,7 +112,16 @@ impl ActiveIndex {
         });
     }
 
+    /// Makes ready for `entries` with these keys, dedup keys that were just looked up: what they need of memory is loaded
+    /// for all at the same time, rather than for one after the other.
+    pub(crate) fn expect(&mut self, entries: usize, keys: &[EntryKeys]) {
+        self.offsets.reserve(entries);
+        let order_keys = keys.iter().filter_map(|keys| keys.order);
+        self.order_keys.prefetch(order_keys.map(|hash| hash.0));
+    }
+
     /// Adds the entry at `offset` to the run begun last.
+    #[inline]
     pub(crate) fn push_entry(&mut self, offset: u32, keys: EntryKeys) {
         let ordinal = self.entries();
         self.offsets.push(offset);
@@ -179,9 +188,12 @@ impl ActiveIndex {
         self.offsets.len() as u32
     }
 
+    /// With so many entries it is full, apart from room for one commit.
+    pub(crate) const ENTRIES_MAX: u32 = NUMBERS_MAX - ENTRIES_OF_A_COMMIT;
+
     /// Whether it can take no more entries: the segment must end here.
     pub(crate) fn is_full(&self) -> bool {
-        self.entries() >= NUMBERS_MAX - ENTRIES_OF_A_COMMIT
+        self.entries() >= Self::ENTRIES_MAX
     }
 
     /// The highest number of a stream that was seen; zero if there was none.

@@ -1,37 +1,62 @@
 //! The dedup keys of one batch, to find those that are in it twice.
 
 use super::hash::KeyHash;
-use super::table::Table;
 
 /// Positions in a batch by the hashes of their keys. Made once and used for many batches.
 #[derive(Debug, Default)]
 pub(crate) struct BatchKeys {
-    table: Table,
-    /// What is in the table, so that a small batch after a large one is forgotten quickly.
-    tags: Vec<u32>,
+    /// Each a tag above a position, or [`FREE`]; as many as a power of two, at least half of them free.
+    slots: Vec<u64>,
 }
 
+/// No pair: a batch has fewer positions.
+const FREE: u64 = u64::MAX;
+
 impl BatchKeys {
-    /// Forgets the batch before.
-    pub(crate) fn clear(&mut self) {
-        for tag in self.tags.drain(..) {
-            self.table.clear_around(tag);
+    /// Forgets the batch before, and makes room for `count` keys.
+    pub(crate) fn begin(&mut self, count: usize) {
+        self.slots.clear();
+        self.slots.resize((2 * count).next_power_of_two(), FREE);
+    }
+
+    /// Whether two of `hashes` are the same. What was there before is forgotten.
+    pub(crate) fn is_any_twice(&mut self, hashes: &[KeyHash]) -> bool {
+        if hashes.len() < 2 {
+            return false;
         }
+        self.begin(hashes.len());
+        hashes.iter().zip(0..).any(|(hash, position)| {
+            let is_there = self.get(*hash).next().is_some();
+            self.insert(*hash, position);
+            is_there
+        })
     }
 
-    /// Adds the key of the entry at `position`.
+    /// Adds the key of the entry at `position`. There must be room.
     pub(crate) fn insert(&mut self, KeyHash(tag): KeyHash, position: u32) {
-        self.table.insert(tag, position);
-        self.tags.push(tag);
+        let mut slot = self.home(tag);
+        while self.slots[slot] != FREE {
+            slot = self.behind(slot);
+        }
+        self.slots[slot] = u64::from(tag) << 32 | u64::from(position);
     }
 
-    /// The position with the same hash for which `is_it` finds the same key.
-    pub(crate) fn find(
-        &self,
-        KeyHash(tag): KeyHash,
-        is_it: impl FnMut(&u32) -> bool,
-    ) -> Option<u32> {
-        self.table.get(tag).find(is_it)
+    /// The positions of keys with the same hash, in the order in which they were added.
+    pub(crate) fn get(&self, KeyHash(tag): KeyHash) -> impl Iterator<Item = u32> + '_ {
+        let slots = std::iter::successors(Some(self.home(tag)), |slot| Some(self.behind(*slot)));
+        let pairs = slots.map(|slot| self.slots[slot]);
+        pairs
+            .take_while(|pair| *pair != FREE)
+            .filter(move |pair| (pair >> 32) as u32 == tag)
+            .map(|pair| pair as u32)
+    }
+
+    fn home(&self, tag: u32) -> usize {
+        tag as usize & (self.slots.len() - 1)
+    }
+
+    fn behind(&self, slot: usize) -> usize {
+        (slot + 1) & (self.slots.len() - 1)
     }
 }
 
@@ -44,19 +69,23 @@ mod tests {
     proptest! {
         #[test]
         fn a_batch_finds_its_own_keys_and_not_those_of_the_batch_before(
-            before in proptest::collection::vec(any::<u32>(), 0..400),
-            near in 0..20u32,
+            before in proptest::collection::vec(any::<u32>(), 1..400),
+            tags in proptest::collection::vec(prop_oneof![any::<u32>(), 0..9u32, u32::MAX - 9..=u32::MAX], 1..400),
         ) {
             let mut keys = BatchKeys::default();
-            for tag in before.iter().copied().chain(0..near) {
-                keys.insert(KeyHash(tag), 0);
+            for batch in [before.clone(), tags.clone()] {
+                keys.begin(batch.len());
+                for (tag, position) in batch.into_iter().zip(0..) {
+                    keys.insert(KeyHash(tag), position);
+                }
             }
-            keys.clear();
-            prop_assert_eq!(keys.table.pairs().count(), 0);
-            keys.insert(KeyHash(2), 0);
-            keys.insert(KeyHash(2), 1);
-            prop_assert!(before.iter().all(|tag| *tag == 2 || keys.find(KeyHash(*tag), |_| true).is_none()));
-            prop_assert_eq!(keys.find(KeyHash(2), |position| *position == 1), Some(1));
+            let different: std::collections::BTreeSet<_> = tags.iter().collect();
+            let hashes: Vec<_> = tags.iter().copied().map(KeyHash).collect();
+            prop_assert_eq!(BatchKeys::default().is_any_twice(&hashes), different.len() < tags.len());
+            for tag in before.iter().chain(&tags) {
+                let positions = (0..).zip(&tags).filter(|(_, other)| *other == tag);
+                prop_assert!(keys.get(KeyHash(*tag)).eq(positions.map(|(position, _)| position)));
+            }
         }
     }
 }

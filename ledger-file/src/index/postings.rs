@@ -48,6 +48,10 @@ impl Postings {
             + self.arena.capacity() * size_of::<u32>()
     }
 
+    pub(super) fn prefetch(&self, tags: impl Iterator<Item = u32>) {
+        self.table.prefetch(tags);
+    }
+
     /// Adds `number`, greater than all before, to the list under `tag` of which `is_it` takes a number, or to a new one.
     pub(super) fn push(&mut self, tag: u32, number: u32, is_it: impl Fn(u32) -> bool) {
         let (lists, arena) = (&mut self.lists, &mut self.arena);

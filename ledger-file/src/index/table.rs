@@ -80,16 +80,6 @@ impl Table {
         self.insert_at(self.lower_bound(pair(tag, value)), pair(tag, value));
     }
 
-    /// Takes out the pairs that stand together at the home of `tag` or behind it: with all tags there are, all pairs.
-    pub(super) fn clear_around(&mut self, tag: u32) {
-        let home = self.home(tag);
-        let taken = self.slots[home..].iter_mut();
-        for slot in taken.take_while(|slot| **slot != EMPTY) {
-            *slot = EMPTY;
-            self.len -= 1;
-        }
-    }
-
     /// All pairs, ascending.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         let taken = self.slots.iter().filter(|slot| **slot != EMPTY);
@@ -133,9 +123,9 @@ impl Table {
         }
     }
 
-    /// Seven eighths of the homes are taken: beyond that, probes become long.
+    /// Three quarters of the homes are taken: beyond that, an addition moves many slots.
     fn is_crowded(&self) -> bool {
-        self.len >= self.homes as usize / 8 * 7
+        self.len >= self.homes as usize / 4 * 3
     }
 
     fn grow(&mut self) {

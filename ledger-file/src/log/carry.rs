@@ -167,7 +167,7 @@ impl Turn<'_> {
 
     fn carry_record(&mut self, record: &Record<'_>) -> Result<()> {
         let now = self.shared.now();
-        self.make_room(FRAME_OVERHEAD_BYTES_MAX + super::writer::record_bytes_max(record))?;
+        self.make_room(FRAME_OVERHEAD_BYTES_MAX + super::put::record_bytes_max(record))?;
         self.write_records(now, &[*record]);
         self.put(Changed::new())
     }

@@ -2,7 +2,6 @@
 
 use ledger_core::{Condition, Direction, Error, Evidence, Filter, ReadOptions, Timestamp};
 
-use super::append::Holder;
 use super::read::Reading;
 use super::view::View;
 use super::writer::Subject;
@@ -18,6 +17,17 @@ pub(super) struct AsOf<'a> {
     now: Timestamp,
     /// What a look-up ran into that no error of the contract can say.
     failure: Option<Failure>,
+}
+
+/// Whether an entry has a dedup key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// It does not, or has been purged.
+    Other,
+    /// It does.
+    Holds,
+    /// It does, but has expired; its payload has that many bytes.
+    Expired(u64),
 }
 
 impl<'a> AsOf<'a> {

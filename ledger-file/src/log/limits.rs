@@ -35,17 +35,23 @@ fn check_record(limits: &Limits, record: &NewRecord<'_>) -> Result<usize> {
     }
     let payload = record.payload.len();
     within("bytes in a payload", payload, limits.payload_bytes_max)?;
+    let len = |text: Option<&str>| text.map_or(0, str::len);
     let texts = [
-        ("bytes in a content type", Some(record.content_type)),
-        ("bytes in a kind", record.kind),
-        ("bytes in an order key", record.order_key),
-        ("bytes in a dedup key", record.dedup_key),
+        ("bytes in a content type", record.content_type.len()),
+        ("bytes in a kind", len(record.kind)),
+        ("bytes in an order key", len(record.order_key)),
+        ("bytes in a dedup key", len(record.dedup_key)),
     ];
-    let mut bytes = payload;
-    for (what, text) in texts {
-        let len = text.map_or(0, str::len);
-        within(what, len, limits.key_bytes_max)?;
-        bytes += len;
+    let bytes = texts.iter().map(|(_, len)| len).sum::<usize>();
+    if bytes > limits.key_bytes_max {
+        // Together: so one of them may be too long.
+        for (what, len) in texts {
+            within(what, len, limits.key_bytes_max)?;
+        }
+    }
+    let bytes = payload + bytes;
+    if record.metadata.is_empty() && record.tags.is_empty() {
+        return Ok(bytes);
     }
     let metadata = text_bytes(record.metadata);
     within("bytes in metadata", metadata, limits.metadata_bytes_max)?;

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger_core::{Entry, ReadOptions, StreamName, Timestamp, merge_annotations};
+use ledger_core::{Entry, Error, ReadOptions, StreamName, Timestamp, merge_annotations};
 
-use super::append::not_found;
 use super::read::Reading;
 use super::shared::Shared;
 use super::view::View;
@@ -101,5 +100,13 @@ impl Turn<'_> {
         let page = reading.page(&options)?;
         let found = page.entries.into_iter().find(|entry| entry.id == id);
         Ok(found.ok_or_else(|| not_found(&subject.name, id))?)
+    }
+}
+
+/// The number of the id in an error.
+fn not_found(stream: &StreamName, id: u64) -> Error {
+    Error::EntryNotFound {
+        stream: stream.clone(),
+        id: id.to_string(),
     }
 }

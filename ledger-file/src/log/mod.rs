@@ -1,10 +1,12 @@
 //! The log: the synchronous engine under the store, for programs that want neither a runtime nor futures.
 //!
 //! Rooms:
-//! - an `opening` sets a log right, with `recovery`, or has it made by a `creation`; one for `reading` does neither; `shared` is what its parts have in common;
-//! - a `writer`'s turn puts frames at the end, which the `tail` holds until they are in the segment file; `commit` says
+//! - an `opening` sets a log right, with `recovery`, or has it made by a `creation`; one for `reading` does neither; `shared` is
+//!   what its parts have in common;
+//! - in a `writer`'s turn frames are `put` at the end, which the `tail` holds until they are in the segment file; `commit` says
 //!   who flushes a group, `flush` how, with zeroes `ahead`, and `roll` goes on in the next segment; `page` tells other processes;
-//! - `append` decides by `evidence`; `retention`, `marks`, `names` and `checkpoints` are the rarer changes;
+//! - an `append` is a `plan`, decided by `evidence`, and then a `section` for each stream; `retention`, `marks`, `names` and
+//!   `checkpoints` are the rarer changes;
 //! - the `seam` is where the store asks without waiting, and `followers` are woken;
 //! - a `view` is the log at one moment, through a `picture` of its `segment`s; `streams` remembers what was looked up
 //!   last; `read` makes pages, with the `changes` made to entries since;
@@ -34,6 +36,8 @@ mod notes;
 mod opening;
 mod page;
 mod picture;
+mod plan;
+mod put;
 mod random;
 mod read;
 mod reading;
@@ -43,6 +47,7 @@ mod retention;
 mod roll;
 mod scan;
 mod seam;
+mod section;
 mod segment;
 mod shared;
 mod streams;
@@ -68,6 +73,7 @@ use ledger_core::{
     Batch, Checkpoint, Condition, Outcome, Page, ReadOptions, Receipt, Result, Retention, Revision,
     Stat, StreamName,
 };
+use smallvec::SmallVec;
 
 use self::append::Wanted;
 use self::commit::Group;
@@ -277,7 +283,7 @@ impl Log {
     fn begin(&self, batches: &[Batch<u64>], patience: Patience) -> error::Result<Pending> {
         self.shared.check_open()?;
         self.shared.options.limits.check_batches(batches)?;
-        let wanted: Vec<_> = batches
+        let wanted: SmallVec<[_; 1]> = batches
             .iter()
             .map(|batch| Wanted {
                 stream: &batch.stream,
@@ -345,8 +351,7 @@ impl Log {
         self.ask(|| {
             let mut turn = self.shared.turn(Patience::Wait)?;
             let appended = turn.append(&wanted, self.shared.now());
-            outcomes.clear();
-            outcomes.extend_from_slice(&turn.writer.scratch.outcomes);
+            std::mem::swap(outcomes, &mut turn.writer.scratch.outcomes);
             let group = turn.unfinished();
             self.end_turn(turn);
             if let Some(group) = group

@@ -49,6 +49,11 @@ impl<'a> Notes<'a> {
         self.index.push_run(stream, first_id);
     }
 
+    /// Says that `entries` are noted next, with these keys: what is done for all of them is not done for each.
+    pub(super) fn expect(&mut self, entries: usize, keys: &[EntryKeys]) {
+        self.index.expect(entries, keys);
+    }
+
     /// Notes the entry at `offset` of the frame.
     #[inline]
     pub(super) fn entry(&mut self, offset: u32, keys: EntryKeys) {

@@ -373,7 +373,7 @@ fn begin_tail(
         clear_stage(&mut *stage, page).map_err(|error| Failure::io(&name, error))?;
     }
     page.switch(end);
-    Ok(Tail::staged(end, stage, options.stage_bytes))
+    Ok(Tail::staged(end, stage))
 }
 
 /// Forgets what is staged, durably.

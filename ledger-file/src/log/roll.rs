@@ -36,7 +36,7 @@ impl Turn<'_> {
 
     /// Ends the active segment with a frame that says so. Nothing may come behind it, also if the flush fails.
     fn seal(&mut self) -> Result<()> {
-        if self.shared.scene().tail.room() < super::writer::SEAL_BYTES {
+        if self.room() < super::put::SEAL_BYTES {
             self.empty_stage()?;
         }
         let now = self.shared.now();

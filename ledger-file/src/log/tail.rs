@@ -24,7 +24,6 @@ pub(super) struct Tail {
 #[derive(Debug)]
 enum Kind {
     Staged {
-        room: usize,
         len: usize,
     },
     Gathered {
@@ -35,13 +34,13 @@ enum Kind {
 }
 
 impl Tail {
-    /// Begins at `base`, staging up to `room` bytes.
-    pub(super) fn staged(base: Position, stage: Box<dyn Stage>, room: usize) -> Self {
+    /// Begins at `base`, staging as much as `stage` has room for.
+    pub(super) fn staged(base: Position, stage: Box<dyn Stage>) -> Self {
         Self {
             segment: base.segment(),
             base: base.offset(),
             stage: Some(stage),
-            kind: Kind::Staged { room, len: 0 },
+            kind: Kind::Staged { len: 0 },
         }
     }
 
@@ -65,18 +64,10 @@ impl Tail {
         Position::new(self.segment, self.base)
     }
 
-    /// How many more bytes can be pushed before it must be emptied.
-    pub(super) fn room(&self) -> usize {
-        match &self.kind {
-            Kind::Staged { room, len } => room - len,
-            Kind::Gathered { .. } => usize::MAX,
-        }
-    }
-
     /// Adds bytes at the end; there must be room.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         match (&mut self.kind, &mut self.stage) {
-            (Kind::Staged { len, .. }, Some(stage)) => {
+            (Kind::Staged { len }, Some(stage)) => {
                 stage.write(*len, bytes);
                 *len += bytes.len();
             }
@@ -88,7 +79,7 @@ impl Tail {
     /// What must be written to the file at [`base`](Tail::base) before it can be emptied; nothing if it is gathered.
     pub(super) fn staged_bytes(&self) -> &[u8] {
         match (&self.kind, &self.stage) {
-            (Kind::Staged { len, .. }, Some(stage)) => &stage.area()[..*len],
+            (Kind::Staged { len }, Some(stage)) => &stage.area()[..*len],
             _ => &[],
         }
     }
@@ -129,7 +120,7 @@ impl Tail {
         self.segment = base.segment();
         self.base = base.offset();
         match &mut self.kind {
-            Kind::Staged { len, .. } => *len = 0,
+            Kind::Staged { len } => *len = 0,
             Kind::Gathered { writing, spare, .. } => {
                 if let Some(mut done) = writing.take().and_then(Arc::into_inner) {
                     done.clear();

@@ -136,6 +136,12 @@ impl FileStore {
         unblock(move || change(&log)).await
     }
 
+    /// Appends as one commit, in a future that is in no box of its own.
+    async fn append_all(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
+        let mut pending = self.begin(batches).await?;
+        poll_fn(|context| pending.poll(context.waker())).await
+    }
+
     /// Decides about batches, and sees to it that they become durable.
     async fn begin(&self, batches: Vec<Batch<u64>>) -> Result<Pending> {
         let log = &self.0.log;
@@ -180,13 +186,12 @@ impl Store for FileStore {
     }
 
     async fn append(&self, batch: Batch<u64>) -> Result<Receipt<u64>> {
-        let mut receipts = self.append_many(vec![batch]).await?;
+        let mut receipts = self.append_all(vec![batch]).await?;
         Ok(receipts.pop().expect("every batch has its receipt"))
     }
 
     async fn append_many(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
-        let mut pending = self.begin(batches).await?;
-        poll_fn(|context| pending.poll(context.waker())).await
+        self.append_all(batches).await
     }
 
     async fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {
