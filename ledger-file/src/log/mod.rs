@@ -13,6 +13,7 @@
 mod append;
 mod carry;
 mod changes;
+mod checked;
 mod checkpoints;
 mod closing;
 mod commit;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use ledger_core::{Direction, StreamName, Timestamp};
+use ledger_core::{StreamName, Timestamp};
 
 use super::changes::Changes;
 use super::read::{Reading, is_gone};
@@ -12,8 +12,9 @@ use crate::disk::Patience;
 use crate::error::Result;
 use crate::format::{EntryRef, Fields, Malformed};
 
-/// How many entries are looked up in the indexes in one go.
-const PART: u64 = 1 << 20;
+/// How many entries are looked up in the indexes in one go: few at first, because who is shown them may want no more.
+const PART_MIN: u64 = 1 << 7;
+const PART_MAX: u64 = 1 << 20;
 
 /// An entry, borrowed from what was just read of the log. Marks that were made later are not applied.
 #[derive(Clone, Copy, Debug)]
@@ -21,16 +22,18 @@ pub struct RecordRef<'a> {
     id: u64,
     recorded_at: Timestamp,
     entry: EntryRef<'a>,
-    fields: Fields<'a>,
+    fields: &'a Fields<'a>,
 }
 
 impl<'a> RecordRef<'a> {
     /// Its id in the stream.
+    #[inline]
     pub fn id(&self) -> u64 {
         self.id
     }
 
     /// When it was recorded.
+    #[inline]
     pub fn recorded_at(&self) -> Timestamp {
         self.recorded_at
     }
@@ -39,6 +42,7 @@ impl<'a> RecordRef<'a> {
     ///
     /// # Errors
     /// [`Corrupt`](ledger_core::Error::Corrupt): it could not be decompressed.
+    #[inline]
     pub fn payload(&self) -> ledger_core::Result<Cow<'a, [u8]>> {
         self.entry
             .payload()
@@ -49,26 +53,31 @@ impl<'a> RecordRef<'a> {
     }
 
     /// How the payload is encoded.
+    #[inline]
     pub fn content_type(&self) -> &'a str {
         self.fields.content_type
     }
 
     /// The event type's name.
+    #[inline]
     pub fn kind(&self) -> Option<&'a str> {
         self.fields.kind
     }
 
     /// What it happened to.
+    #[inline]
     pub fn order_key(&self) -> Option<&'a str> {
         self.fields.order_key
     }
 
     /// The key under which it is stored at most once, unless empty.
+    #[inline]
     pub fn dedup_key(&self) -> Option<&'a str> {
         self.fields.dedup_key
     }
 
     /// The version of the schema that it was written in.
+    #[inline]
     pub fn schema_version(&self) -> u32 {
         self.fields.schema_version
     }
@@ -93,33 +102,36 @@ impl Shared {
             now: self.now(),
         };
         let (mut start, end) = (state.first.max(after.saturating_add(1)), state.head + 1);
-        let (mut last, mut is_over) = (None, false);
+        let (mut last, mut part_max, mut is_over) = (None, PART_MIN, false);
         while start < end && !is_over {
-            let part = start..end.min(start + PART);
-            start = part.end;
+            let part = start..end.min(start + part_max);
+            (start, part_max) = (part.end, (8 * part_max).min(PART_MAX));
             let changes = Changes::of(&view, state.number, part.clone())?;
-            let limit = PART as usize;
-            reading.each(
-                part,
-                Direction::Ascending,
-                limit,
-                |id, recorded_at, entry| {
-                    let malformed = |malformed| view.malformed(view.end(), malformed);
-                    let fields = entry.fields().map_err(malformed)?;
-                    if is_gone(&fields, changes.about(id), reading.now) {
-                        return Ok(ControlFlow::Continue(()));
+            let show = |id, recorded_at, entry: EntryRef<'_>| {
+                let decoded;
+                let fields = match entry.plain_fields() {
+                    Some(fields) => fields,
+                    None => {
+                        let malformed = |malformed| view.malformed(view.end(), malformed);
+                        decoded = entry.fields().map_err(malformed)?;
+                        &decoded
                     }
-                    last = Some(id);
-                    let flow = each(RecordRef {
-                        id,
-                        recorded_at,
-                        entry,
-                        fields,
-                    });
-                    is_over = flow.is_break();
-                    Ok(flow)
-                },
-            )?;
+                };
+                if is_gone(fields, changes.about(id), reading.now) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                last = Some(id);
+                let record = RecordRef {
+                    id,
+                    recorded_at,
+                    entry,
+                    fields,
+                };
+                let flow = each(record);
+                is_over = flow.is_break();
+                Ok(flow)
+            };
+            reading.ascending(part, show)?;
         }
         Ok(last)
     }
