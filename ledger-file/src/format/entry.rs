@@ -80,9 +80,14 @@ impl<'a> EntryRef<'a> {
     /// The bytes end within it.
     #[inline]
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
-        if let Some(plain) = Self::parse_short(bytes) {
-            return Ok(plain);
+        match Self::parse_short(bytes) {
+            Some(plain) => Ok(plain),
+            None => Self::parse_any(bytes),
         }
+    }
+
+    #[inline(never)]
+    fn parse_any(bytes: &'a [u8]) -> Result<Self> {
         let mut input = Input::new(bytes);
         let flags = input.u8()?;
         let stored_bytes = input.varint()?;

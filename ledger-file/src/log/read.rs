@@ -120,25 +120,6 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Shows `each` all entries with `ids`, until it says to stop. Apart from [`each`](Self::each) because it is what
-    /// goes over millions of them: `each` becomes part of the loop.
-    pub(super) fn ascending(
-        &self,
-        ids: Range<u64>,
-        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        let mut stretches: Vec<Stretch> = Vec::new();
-        let (number, limit) = (self.state.number, (ids.end - ids.start) as usize);
-        let look = self.view.look();
-        look.entries(number, ids, Direction::Ascending, limit, &mut stretches)?;
-        for stretch in stretches {
-            if self.view.entries(number, stretch, &mut each)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Shows `each` the entries of a stretch, the last one first.
     fn backwards(
         &self,

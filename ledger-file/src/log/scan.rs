@@ -1,16 +1,18 @@
 //! Reading a stream from some id on without owning anything: for programs that want all of it, and quickly.
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
+use std::cell::OnceCell;
+use std::ops::{ControlFlow, Range};
 
 use ledger_core::{StreamName, Timestamp};
 
 use super::changes::Changes;
-use super::read::{Reading, is_gone};
+use super::read::is_gone;
 use super::shared::Shared;
+use super::view::View;
 use crate::disk::Patience;
 use crate::error::Result;
-use crate::format::{EntryRef, Fields, Malformed};
+use crate::format::{EntryRef, Fields, Malformed, StreamNumber};
 
 /// How many entries are looked up in the indexes in one go: few at first, because who is shown them may want no more.
 const PART_MIN: u64 = 1 << 7;
@@ -95,44 +97,73 @@ impl Shared {
         let Some(state) = state else {
             return Ok(None);
         };
-        let reading = Reading {
+        let mut scan = Scan {
             view: &view,
-            name: stream,
-            state: &state,
-            now: self.now(),
+            stream: state.number,
+            now: OnceCell::new(),
+            last: None,
+            is_over: false,
         };
         let (mut start, end) = (state.first.max(after.saturating_add(1)), state.head + 1);
-        let (mut last, mut part_max, mut is_over) = (None, PART_MIN, false);
-        while start < end && !is_over {
+        let mut part_max = PART_MIN;
+        while start < end && !scan.is_over {
             let part = start..end.min(start + part_max);
             (start, part_max) = (part.end, (8 * part_max).min(PART_MAX));
-            let changes = Changes::of(&view, state.number, part.clone())?;
-            let show = |id, recorded_at, entry: EntryRef<'_>| {
-                let decoded;
-                let fields = match entry.plain_fields() {
-                    Some(fields) => fields,
-                    None => {
-                        let malformed = |malformed| view.malformed(view.end(), malformed);
-                        decoded = entry.fields().map_err(malformed)?;
-                        &decoded
-                    }
-                };
-                if is_gone(fields, changes.about(id), reading.now) {
-                    return Ok(ControlFlow::Continue(()));
-                }
-                last = Some(id);
-                let record = RecordRef {
-                    id,
-                    recorded_at,
-                    entry,
-                    fields,
-                };
-                let flow = each(record);
-                is_over = flow.is_break();
-                Ok(flow)
-            };
-            reading.ascending(part, show)?;
+            scan.part(part, each)?;
         }
-        Ok(last)
+        Ok(scan.last)
+    }
+}
+
+/// A scan under way.
+struct Scan<'a> {
+    view: &'a View<'a>,
+    stream: StreamNumber,
+    /// Looked at by the first entry that may have expired.
+    now: OnceCell<Timestamp>,
+    /// The last id that was shown.
+    last: Option<u64>,
+    is_over: bool,
+}
+
+impl Scan<'_> {
+    fn part(
+        &mut self,
+        ids: Range<u64>,
+        each: &mut impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let (view, stream) = (self.view, self.stream);
+        let changes = Changes::of(view, stream, ids.clone())?;
+        view.ascending(stream, ids, |id, recorded_at, entry| {
+            let decoded;
+            let fields = match entry.plain_fields().filter(|_| changes.is_empty()) {
+                Some(fields) => fields,
+                None => {
+                    decoded = self.fields(entry)?;
+                    if is_gone(&decoded, changes.about(id), self.now()) {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    &decoded
+                }
+            };
+            self.last = Some(id);
+            let flow = each(RecordRef {
+                id,
+                recorded_at,
+                entry,
+                fields,
+            });
+            self.is_over = flow.is_break();
+            Ok(flow)
+        })
+    }
+
+    fn fields<'e>(&self, entry: EntryRef<'e>) -> Result<Fields<'e>> {
+        let fields = entry.fields();
+        fields.map_err(|malformed| self.view.malformed(self.view.end(), malformed))
+    }
+
+    fn now(&self) -> Timestamp {
+        *self.now.get_or_init(|| self.view.shared().now())
     }
 }

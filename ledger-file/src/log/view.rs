@@ -298,6 +298,25 @@ impl View<'_> {
         })
     }
 
+    /// Reads the entries of `stream` with `ids`, all of which are there, until `each` says to stop.
+    pub(super) fn ascending(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        let limit = usize::try_from(ids.end - ids.start).unwrap_or(usize::MAX);
+        self.look()
+            .entries(stream, ids, Direction::Ascending, limit, &mut stretches)?;
+        for stretch in stretches {
+            if self.entries(stream, stretch, &mut each)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the entries of a stretch in the order of their ids, until `each` says to stop.
     pub(super) fn entries(
         &self,
