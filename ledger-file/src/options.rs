@@ -63,7 +63,7 @@ pub struct FileOptions {
     pub stream_cache_bytes: usize,
     /// Whether full segments are read as mapped memory where a caller may wait: no call of the system and no copy. A
     /// disk that fails to deliver a page then ends the process with a signal, where a read would answer
-    /// [`Io`](ledger_core::Error::Io). Default: true.
+    /// [`Engine`](ledger_core::Error::Engine). Default: true.
     pub mapped_reads: bool,
 }
 

@@ -29,7 +29,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::{STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, Stage, StagePage};
 
@@ -136,6 +136,16 @@ impl FileMap {
         // SAFETY: the range lies within the mapping, as just seen, which is readable, and alive while `self` is. That
         // its bytes are in the file and never change is the caller's part.
         Some(unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(range.start), len) })
+    }
+
+    /// Says that all bytes of `range` are about to be looked at, so that the disk is asked for them at once, and not for a
+    /// page at a time.
+    pub(crate) fn will_need(&self, range: Range<usize>) {
+        let end = range.end.min(self.0.len());
+        if let Some(len) = end.checked_sub(range.start) {
+            // Who is not heard waits longer, and no more.
+            let _heard = self.0.advise_range(Advice::WillNeed, range.start, len);
+        }
     }
 }
 

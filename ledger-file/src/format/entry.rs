@@ -86,7 +86,7 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn parse_any(bytes: &'a [u8]) -> Result<Self> {
         let mut input = Input::new(bytes);
         let flags = input.u8()?;

@@ -31,7 +31,7 @@ pub(super) struct Section {
     pub(super) frame_end: u32,
 }
 
-/// From how many bytes on a frame is large.
+/// From how many bytes on a frame, or a section, is large.
 const LARGE_BYTES: u64 = 8 << 10;
 
 /// Stands in the hash of a frame for the stream of a section.
@@ -58,11 +58,12 @@ impl Checked {
         bytes >= LARGE_BYTES && frames().find(hash(frame, NO_STREAM), is_it).is_some()
     }
 
-    /// Remembers the section of a frame whose checksum was right, if the frame is large. A frame that has the stream
-    /// twice is not worth the trouble.
+    /// Remembers the section of a frame whose checksum was right, if it is large. A frame that has the stream twice is
+    /// not worth the trouble.
     pub(super) fn note(&self, frame: &Frame<'_>, append: &Append<'_>) {
         let stream = append.head.stream;
-        if u64::from(frame.bytes_len()) < LARGE_BYTES || sections_of(frame, stream).nth(1).is_some()
+        if append.bytes().len() < LARGE_BYTES as usize
+            || sections_of(frame, stream).nth(1).is_some()
         {
             return;
         }

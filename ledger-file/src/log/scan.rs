@@ -158,6 +158,7 @@ impl Scan<'_> {
         })
     }
 
+    #[inline]
     fn fields<'e>(&self, entry: EntryRef<'e>) -> Result<Fields<'e>> {
         let fields = entry.fields();
         fields.map_err(|malformed| self.view.malformed(self.view.end(), malformed))

@@ -22,6 +22,9 @@ pub(super) struct Segment {
     checked: Checked,
 }
 
+/// From how many bytes on the system is told what will be looked at.
+const ANNOUNCED_BYTES_MIN: usize = 32 << 10;
+
 /// Which segment file of which log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentName {
@@ -132,8 +135,12 @@ impl Segment {
         let len = self.file.len();
         let len = len.map_err(|error| Failure::io(&self.file_name(), error))?;
         let end = (u64::from(offset) + wanted as u64).min(len);
-        let end = usize::try_from(end).unwrap_or(usize::MAX);
-        Ok(map.bytes(offset as usize..end.max(offset as usize)))
+        let start = offset as usize;
+        let range = start..usize::try_from(end).unwrap_or(usize::MAX).max(start);
+        if range.len() >= ANNOUNCED_BYTES_MIN {
+            map.will_need(range.clone());
+        }
+        Ok(map.bytes(range))
     }
 
     /// As [`mapped`](Self::mapped), of bytes that are known to be in the file.

@@ -454,9 +454,7 @@ impl Walk {
     }
 
     /// Shows `each` the entries before `end` that are whole in `bytes`, until it says to stop. Answers what is left.
-    ///
-    /// Never part of its callers: so `each` has one place, and becomes part of this loop.
-    #[inline(never)]
+    #[inline]
     fn show<'b>(
         &mut self,
         end: u64,
@@ -590,8 +588,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// What never changes of the log from `offset` on, if it lies in memory: at least `wanted` bytes, unless that or the
-    /// file ends before.
+    /// What never changes of the log from `offset` on, if it lies in memory: `wanted` bytes, unless that or the file
+    /// ends before.
     fn settled<'s>(
         &self,
         segment: &'s Segment,
@@ -601,7 +599,7 @@ impl View<'_> {
         match self.settled_end(segment).checked_sub(offset) {
             None | Some(0) => Ok(None),
             Some(left) => {
-                let wanted = wanted.max(CHUNK_BYTES_MAX).min(left as usize);
+                let wanted = wanted.min(left as usize);
                 segment.mapped(offset, wanted, self.shared.options.segment_bytes_max)
             }
         }
