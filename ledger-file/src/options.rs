@@ -61,6 +61,10 @@ pub struct FileOptions {
     /// How much memory may remember the state of streams, in bytes. A stream that is not remembered costs a look into
     /// the indexes at its next append. Default: 32 MiB.
     pub stream_cache_bytes: usize,
+    /// Whether full segments are read as mapped memory where a caller may wait: no call of the system and no copy. A
+    /// disk that fails to deliver a page then ends the process with a signal, where a read would answer
+    /// [`Engine`](ledger_core::Error::Engine). Default: true.
+    pub mapped_reads: bool,
 }
 
 /// Whether payloads are compressed.
@@ -100,6 +104,7 @@ impl Default for FileOptions {
             housekeeping: Housekeeping::default(),
             group_wait: Duration::from_micros(60),
             stream_cache_bytes: 32 << 20,
+            mapped_reads: true,
         }
     }
 }
@@ -162,6 +167,12 @@ impl FileOptions {
     /// Remembers the state of streams in up to `bytes` of memory.
     pub fn with_stream_cache_bytes(mut self, bytes: usize) -> Self {
         self.stream_cache_bytes = bytes;
+        self
+    }
+
+    /// Says whether full segments are read as mapped memory.
+    pub fn with_mapped_reads(mut self, mapped_reads: bool) -> Self {
+        self.mapped_reads = mapped_reads;
         self
     }
 

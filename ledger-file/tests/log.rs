@@ -338,6 +338,66 @@ fn a_scan_shows_what_a_read_returns() {
     assert_eq!(shown[0].as_bytes(), &*page.entries[0].value.bytes);
 }
 
+/// A log of several segments, the last of which is written to.
+fn grown_log(directory: &TempDir, options: &FileOptions) -> Log {
+    let log = open(directory, options);
+    for number in 0..400 {
+        let texts = (0..number % 7 + 1).map(|part| entry(&format!("entry {number} {part}")));
+        let name = if number % 5 == 4 { "other" } else { "s" };
+        log.append(Batch::new(name, texts.collect())).unwrap();
+    }
+    log
+}
+
+#[test]
+fn mapped_segments_are_read_as_those_that_are_not() {
+    for durability in DURABILITIES {
+        let [mapped, read] = [true, false].map(|mapped| {
+            let directory = TempDir::new().unwrap();
+            let small = options(durability)
+                .with_segment_bytes_max(16 << 10)
+                .with_stage_bytes(4 << 10)
+                .with_mapped_reads(mapped);
+            let log = grown_log(&directory, &small);
+            let mut shown = texts(&log, "s");
+            // Read before they are in a file, and again when they are.
+            for number in 0..200 {
+                let later = entry(&format!("later {number}"));
+                log.append(Batch::new("s", vec![later])).unwrap();
+                shown.extend(texts(&log, "s").into_iter().rev().step_by(50));
+            }
+            log.close().unwrap();
+            let log = open(&directory, &small);
+            shown.extend(texts(&log, "s"));
+            shown
+        });
+        assert!(read.len() > 1_000 && mapped == read);
+    }
+}
+
+#[test]
+fn a_segment_that_was_shortened_behind_the_logs_back_is_an_error() {
+    for mapped in [true, false] {
+        let directory = TempDir::new().unwrap();
+        let small = options(Durability::Process).with_segment_bytes_max(16 << 10);
+        drop(grown_log(&directory, &small));
+        let log = open(&directory, &small.with_mapped_reads(mapped));
+        let mut names: Vec<_> = std::fs::read_dir(directory.path().join("log"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|it| it == "segment"))
+            .collect();
+        names.sort();
+        let file = std::fs::File::options()
+            .write(true)
+            .open(&names[0])
+            .unwrap();
+        file.set_len(5_000).unwrap();
+        let read = log.read(&"s".into(), &ReadOptions::new().limit(10_000));
+        assert!(matches!(read, Err(Error::Corrupt { .. })), "{read:?}");
+    }
+}
+
 #[test]
 fn a_flipped_byte_is_told_with_its_file() {
     let directory = TempDir::new().unwrap();

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{DiskFile, Patience};
+use super::{DiskFile, FileMap, Patience};
 
 /// A file of a [`Directory`](super::Directory).
 #[derive(Debug)]
@@ -66,6 +66,14 @@ impl DiskFile for RealFile {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
+    }
+
+    /// Only where there are more addresses than a log has bytes.
+    fn map(&self, len: u64) -> io::Result<Option<FileMap>> {
+        match usize::try_from(len) {
+            Ok(len) if len > 0 && usize::BITS >= u64::BITS => FileMap::new(&self.0, len).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 

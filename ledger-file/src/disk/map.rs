@@ -1,9 +1,10 @@
-//! The stage as a mapped file: the only room of the crate with `unsafe`.
+//! Mapped files: the stage, and files that are read. The only room of the crate with `unsafe`.
 //!
 //! Why at all: a mapped page that is reused costs a copy, where `write(2)` costs a call of the system, seven times as
-//! much as everything else that an append of 100 bytes does; and the bytes survive the process all the same.
+//! much as everything else that an append of 100 bytes does; and the bytes survive the process all the same. What is
+//! read from a map costs neither the call nor the copy, five times as much as looking at a small entry.
 //!
-//! What makes it sound:
+//! What makes the stage sound:
 //! - The page is only ever reached as atomic words, by whoever shares it.
 //! - The area is borrowed from the one owner of the stage: read through `&`, written through `&mut`.
 //! - Both keep the mapping alive, and its length never changes.
@@ -11,18 +12,24 @@
 //!   that makes the next access a signal that ends this process, which loses nothing: the stage survives it.
 //! - A process that writes to it in spite of that changes bytes under a `&[u8]`: they are only ever copied out, and
 //!   everything in the log has a checksum.
+//!
+//! What makes a [`FileMap`] sound: it only lends bytes that whoever asks knows to be in the file, and never to change.
+//! A log's files are written from their beginning to their end, once; what is cut off them is behind all that was
+//! ever shown to anybody. Whoever shortens or overwrites such a file in spite of that, or owns a disk that does not
+//! deliver a page, ends the process with a signal, or gets an answer that is wrong: options can do without maps.
 
 #![expect(
     unsafe_code,
-    reason = "mapping a file, and sharing its first page as atomic words"
+    reason = "mapping files, and sharing the first page of one as atomic words"
 )]
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::{STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, Stage, StagePage};
 
@@ -103,6 +110,42 @@ impl StagePage for Mapping {
 
     fn store(&self, index: usize, value: u64) {
         self.word(index).store(value.to_le(), Ordering::Release);
+    }
+}
+
+/// The beginning of a file as memory, to be read.
+#[derive(Debug)]
+pub(crate) struct FileMap(MmapRaw);
+
+impl FileMap {
+    /// Maps the first `len` bytes of `file`, at least one, whether they are there yet or not.
+    pub(super) fn new(file: &File, len: usize) -> io::Result<Self> {
+        let map = MmapOptions::new().len(len).map_raw_read_only(file)?;
+        Ok(Self(map))
+    }
+
+    /// The bytes of `range`; none if not all of them were mapped.
+    ///
+    /// Whoever asks sees to it that they are in the file by now, and never change.
+    #[inline]
+    pub(crate) fn bytes(&self, range: Range<usize>) -> Option<&[u8]> {
+        let len = range.end.checked_sub(range.start)?;
+        if range.end > self.0.len() {
+            return None;
+        }
+        // SAFETY: the range lies within the mapping, as just seen, which is readable, and alive while `self` is. That
+        // its bytes are in the file and never change is the caller's part.
+        Some(unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(range.start), len) })
+    }
+
+    /// Says that all bytes of `range` are about to be looked at, so that the disk is asked for them at once, and not for a
+    /// page at a time.
+    pub(crate) fn will_need(&self, range: Range<usize>) {
+        let end = range.end.min(self.0.len());
+        if let Some(len) = end.checked_sub(range.start) {
+            // Who is not heard waits longer, and no more.
+            let _heard = self.0.advise_range(Advice::WillNeed, range.start, len);
+        }
     }
 }
 
@@ -205,6 +248,26 @@ mod tests {
             .unwrap()
             .page()
             .load(STAGE_PAGE_WORDS);
+    }
+
+    #[test]
+    fn a_map_shows_what_is_written_behind_the_end_of_the_file_later() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"early").unwrap();
+        let map = FileMap::new(&file, 1 << 20).unwrap();
+        assert_eq!(map.bytes(0..5), Some(&b"early"[..]));
+        file.write_all(&[7; 10_000]).unwrap();
+        assert_eq!(map.bytes(10_000..10_005), Some(&[7; 5][..]));
+    }
+
+    #[test]
+    #[expect(clippy::reversed_empty_ranges, reason = "that is what is refused")]
+    fn a_map_has_no_bytes_outside_of_it() {
+        let map = FileMap::new(&file(), AREA).unwrap();
+        assert_eq!(map.bytes(AREA..AREA), Some(&[][..]));
+        assert_eq!(map.bytes(AREA - 1..AREA + 1), None);
+        assert_eq!(map.bytes(usize::MAX - 1..usize::MAX), None);
+        assert_eq!(map.bytes(2..1), None);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 pub(crate) use directory::Directory;
 pub(crate) use failure::failure;
+pub(crate) use map::FileMap;
 pub(crate) use transfer::{read_at_most, read_exact_at, write_all_at, write_zeroes};
 
 /// One directory that holds one log.
@@ -90,6 +91,9 @@ pub(crate) trait DiskFile: Send + Sync + fmt::Debug {
 
     /// Sets the length: cuts what is behind it, or adds zeroes.
     fn truncate(&self, len: u64) -> io::Result<()>;
+
+    /// Maps the first `len` bytes to be read, whether they are there yet or not; none if it can only be read by calls.
+    fn map(&self, len: u64) -> io::Result<Option<FileMap>>;
 }
 
 /// Memory that is a file: what is written is there at once, for other processes too, and survives the end of this

@@ -91,6 +91,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::disk::FileMap;
 
     /// A file that transfers three bytes at a time, and is interrupted at every second call.
     #[derive(Debug, Default)]
@@ -143,6 +144,9 @@ mod tests {
         }
         fn truncate(&self, _: u64) -> io::Result<()> {
             Ok(())
+        }
+        fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
+            Ok(None)
         }
     }
 

@@ -103,6 +103,16 @@ impl<'a> Append<'a> {
         self.head.first_id + u64::from(self.count) - 1
     }
 
+    /// Where the entries begin in the frame.
+    pub(crate) fn offset(&self) -> u32 {
+        self.offset
+    }
+
+    /// The bytes of the entries.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.entries
+    }
+
     /// The entries with their offsets in the frame, in the order of their ids.
     pub(crate) fn entries(&self) -> Entries<'a> {
         Entries {

@@ -80,6 +80,14 @@ impl<'a> EntryRef<'a> {
     /// The bytes end within it.
     #[inline]
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
+        match Self::parse_short(bytes) {
+            Some(plain) => Ok(plain),
+            None => Self::parse_any(bytes),
+        }
+    }
+
+    #[inline]
+    fn parse_any(bytes: &'a [u8]) -> Result<Self> {
         let mut input = Input::new(bytes);
         let flags = input.u8()?;
         let stored_bytes = input.varint()?;
@@ -97,6 +105,21 @@ impl<'a> EntryRef<'a> {
         })
     }
 
+    /// Reads an entry that has no fields and a payload of fewer than 128 bytes, as most of many entries do.
+    #[inline]
+    fn parse_short(bytes: &'a [u8]) -> Option<Self> {
+        let [flags, len @ ..0x80, rest @ ..] = bytes else {
+            return None;
+        };
+        let stored = rest.get(..usize::from(*len))?;
+        let raw = &bytes[..2 + stored.len()];
+        (flags & flag::FIELDS == 0).then_some(Self {
+            raw,
+            fields: &[],
+            stored,
+        })
+    }
+
     /// All of the entry's bytes. For copying it as it is.
     pub(crate) fn raw(&self) -> &'a [u8] {
         self.raw
@@ -110,6 +133,21 @@ impl<'a> EntryRef<'a> {
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.flags() & flag::FIELDS == 0
+    }
+
+    /// What it has beside its payload, if that is nothing: [`fields`](Self::fields) apart from the payload's length.
+    #[inline]
+    pub(crate) fn plain_fields(&self) -> Option<&'static Fields<'static>> {
+        static OCTETS: Fields<'_> = Fields::NONE;
+        static JSON: Fields<'_> = Fields {
+            content_type: self::JSON,
+            ..Fields::NONE
+        };
+        let fields = match self.flags() & flag::JSON {
+            0 => &OCTETS,
+            _ => &JSON,
+        };
+        self.is_plain().then_some(fields)
     }
 
     /// Whether the payload stands in the entry as it was appended.
@@ -147,6 +185,11 @@ impl<'a> EntryRef<'a> {
         if self.is_payload_stored() {
             return Ok(Cow::Borrowed(self.stored));
         }
+        self.decoded_payload()
+    }
+
+    #[cold]
+    fn decoded_payload(&self) -> Result<Cow<'a, [u8]>> {
         self.payload_with(&self.fields()?)
     }
 

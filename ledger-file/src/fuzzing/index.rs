@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ledger_core::Direction;
 
-use crate::disk::{DiskFile, Patience};
+use crate::disk::{DiskFile, FileMap, Patience};
 use crate::format::{Position, StreamNumber};
 use crate::index::{
     Change, IndexError, KeyHash, KeyHasher, Layer, Layers, Look, Origin, SealedIndex,
@@ -172,5 +172,9 @@ impl DiskFile for Memory {
 
     fn truncate(&self, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
+        Ok(None)
     }
 }

@@ -28,6 +28,12 @@ impl Changes {
         Ok(Self(changes))
     }
 
+    /// Whether nothing was said about any of them.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What holds of the entry `id`.
     pub(super) fn about(&self, id: u64) -> Option<Said> {
         if self.0.is_empty() {

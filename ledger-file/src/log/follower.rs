@@ -1,4 +1,4 @@
-//! Reading a log that another process writes: no lock, no mapping, and nothing is ever written.
+//! Reading a log that another process writes: no lock, and nothing is ever written.
 //!
 //! Before each question the reader looks whether the writer shows more, or lists other files, and reads the frames in
 //! between: from the segment files, and the last ones from the stage. Every frame is checked, so what the writer moves

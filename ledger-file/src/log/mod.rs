@@ -17,6 +17,7 @@ mod ahead;
 mod append;
 mod carry;
 mod changes;
+mod checked;
 mod checkpoints;
 mod closing;
 mod commit;

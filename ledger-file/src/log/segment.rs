@@ -1,17 +1,13 @@
 //! One segment file, as it is read.
 
-use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
-use ledger_core::Timestamp;
-
-use crate::disk::{DiskFile, Patience, read_exact_at};
+use super::checked::Checked;
+use crate::disk::{DiskFile, FileMap, Patience, read_exact_at};
 use crate::error::{Failure, Result};
-use crate::format::{
-    Append, FileName, Frame, Position, SEGMENT_HEADER_BYTES, SegmentHeader, StreamNumber,
-};
+use crate::format::{FileName, Position, SEGMENT_HEADER_BYTES, SegmentHeader};
 
 /// A segment's open file, with what is known of it.
 ///
@@ -21,63 +17,13 @@ pub(super) struct Segment {
     name: SegmentName,
     file: Arc<dyn DiskFile>,
     header: OnceLock<SegmentHeader>,
+    /// None: it cannot be mapped.
+    map: OnceLock<Option<FileMap>>,
     checked: Checked,
 }
 
-/// Which parts of large frames were found to be right since the log was opened: a point read need not read all of such
-/// a frame each time.
-#[derive(Debug, Default)]
-pub(super) struct Checked(RwLock<HashMap<(u32, StreamNumber), Section>>);
-
-/// The entries of one stream in a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Section {
-    pub(super) first_id: u64,
-    pub(super) last_id: u64,
-    pub(super) recorded_at: Timestamp,
-    /// Where the frame ends.
-    pub(super) frame_end: u32,
-}
-
-/// From how many bytes on a frame is large.
-const LARGE_BYTES: u32 = 8 << 10;
-
-/// How many sections are remembered in a segment.
-const SECTIONS_MAX: usize = 16 << 10;
-
-impl Checked {
-    /// Remembers the section of a frame whose checksum was right, if the frame is large.
-    pub(super) fn note(&self, frame: &Frame<'_>, append: &Append<'_>) {
-        if frame.bytes_len() < LARGE_BYTES {
-            return;
-        }
-        let key = (frame.position().offset(), append.head.stream);
-        let section = Section {
-            first_id: append.head.first_id,
-            last_id: append.last_id(),
-            recorded_at: append.head.recorded_at,
-            frame_end: frame.end(),
-        };
-        let mut sections = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if sections.len() >= SECTIONS_MAX {
-            sections.clear();
-        }
-        sections.insert(key, section);
-    }
-
-    /// The section of `stream` in the frame at `frame`, if it was found to be right and holds `ids`.
-    pub(super) fn section(
-        &self,
-        frame: u32,
-        stream: StreamNumber,
-        ids: &Range<u64>,
-    ) -> Option<Section> {
-        let sections = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let section = sections.get(&(frame, stream))?;
-        let holds = section.first_id <= ids.start && ids.end <= section.last_id + 1;
-        holds.then_some(*section)
-    }
-}
+/// From how many bytes on the system is told what will be looked at.
+const ANNOUNCED_BYTES_MIN: usize = 32 << 10;
 
 /// Which segment file of which log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +58,7 @@ impl Segment {
             name,
             file,
             header: OnceLock::new(),
+            map: OnceLock::new(),
             checked: Checked::default(),
         }
     }
@@ -122,6 +69,7 @@ impl Segment {
             name: SegmentName::of(&header),
             file,
             header: OnceLock::from(header),
+            map: OnceLock::new(),
             checked: Checked::default(),
         }
     }
@@ -169,6 +117,47 @@ impl Segment {
             true => Ok(header),
             false => Err(self.damage(0, "its header is that of another segment")),
         }
+    }
+
+    /// Its bytes from `offset` on, where they lie in memory: up to `wanted`, and fewer only at the end of the file. None:
+    /// they have to be read. `bytes_max` is how long the file may become.
+    ///
+    /// Only for what never changes.
+    pub(super) fn mapped(
+        &self,
+        offset: u32,
+        wanted: usize,
+        bytes_max: u64,
+    ) -> Result<Option<&[u8]>> {
+        let Some(map) = self.map(bytes_max) else {
+            return Ok(None);
+        };
+        let len = self.file.len();
+        let len = len.map_err(|error| Failure::io(&self.file_name(), error))?;
+        let end = (u64::from(offset) + wanted as u64).min(len);
+        let start = offset as usize;
+        let range = start..usize::try_from(end).unwrap_or(usize::MAX).max(start);
+        if range.len() >= ANNOUNCED_BYTES_MIN {
+            map.will_need(range.clone());
+        }
+        Ok(map.bytes(range))
+    }
+
+    /// As [`mapped`](Self::mapped), of bytes that are known to be in the file.
+    pub(super) fn mapped_range(&self, range: Range<u32>, bytes_max: u64) -> Option<&[u8]> {
+        let map = self.map(bytes_max)?;
+        map.bytes(range.start as usize..range.end as usize)
+    }
+
+    fn map(&self, bytes_max: u64) -> Option<&FileMap> {
+        let map = self.map.get_or_init(|| {
+            let len = self.file.len().map(|len| len.max(bytes_max));
+            len.and_then(|len| self.file.map(len)).unwrap_or_else(|error| {
+                tracing::debug!(file = self.file_name(), %error, "a segment cannot be mapped, and is read");
+                None
+            })
+        });
+        map.as_ref()
     }
 
     /// Says that what lies at `offset` cannot be.

@@ -4,21 +4,22 @@
 //! anything of it is believed.
 
 use std::cell::Cell;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ledger_core::{Direction, Timestamp};
 
+use super::checked::Section;
 use super::picture::Picture;
-use super::segment::{Section, Segment};
+use super::segment::Segment;
 use super::shared::Shared;
 use super::streams::StreamState;
 use crate::disk::{Patience, read_at_most};
 use crate::error::{Failure, Result};
 use crate::format::{
     Append, EntryRef, Found, Frame, Malformed, Position, Record, SEGMENT_HEADER_BYTES,
-    StreamNumber, read_frame,
+    StreamNumber, read_frame_again,
 };
 use crate::index::{Change, Look, Spot, Stretch};
 
@@ -28,6 +29,9 @@ const CHUNK_BYTES_MAX: usize = 256 << 10;
 
 /// How large an entry is taken to be before it is seen.
 const ENTRY_BYTES_GUESSED: usize = 160;
+
+/// How much is read for entries of which nobody knows whether they are wanted, to begin with.
+const GUESS_BYTES_MAX: usize = 16 << 10;
 
 /// The log at one moment.
 #[derive(Debug)]
@@ -294,6 +298,25 @@ impl View<'_> {
         })
     }
 
+    /// Reads the entries of `stream` with `ids`, all of which are there, until `each` says to stop.
+    pub(super) fn ascending(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        let limit = usize::try_from(ids.end - ids.start).unwrap_or(usize::MAX);
+        self.look()
+            .entries(stream, ids, Direction::Ascending, limit, &mut stretches)?;
+        for stretch in stretches {
+            if self.entries(stream, stretch, &mut each)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the entries of a stretch in the order of their ids, until `each` says to stop.
     pub(super) fn entries(
         &self,
@@ -301,91 +324,163 @@ impl View<'_> {
         stretch: Stretch,
         mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
-        let mut next = stretch.id;
-        let end = stretch.id + u64::from(stretch.count);
-        let first = self.frame_of(stretch.position)?;
-        let segment = self.picture.segment_of(first)?;
-        let checked = segment
-            .checked()
-            .section(first.offset(), stream, &(next..end));
-        if let Some(section) = checked {
-            return self.entries_of_section(segment, &section, stretch, each);
+        let frame = self.frame_of(stretch.position)?;
+        let segment = self.picture.segment_of(frame)?;
+        let mut walk = Walk {
+            stream,
+            next: stretch.id,
+            end: stretch.id + u64::from(stretch.count),
+            frame: frame.offset(),
+            at: Some(stretch.position.offset()),
+        };
+        while walk.next < walk.end {
+            let checked = segment.checked().section(walk.frame, stream, walk.next);
+            let flow = match checked.filter(|section| walk.can_begin_in(section)) {
+                Some(section) => {
+                    self.entries_of_section(segment, &section, &mut walk, &mut each)?
+                }
+                None => self.entries_of_frames(segment, &mut walk, &mut each)?,
+            };
+            if flow.is_break() {
+                return Ok(flow);
+            }
         }
-        let guess = ENTRY_BYTES_GUESSED.saturating_mul(stretch.count as usize);
-        let mut result = ControlFlow::Continue(());
-        self.frames(first, guess, |frame| {
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Reads whole frames until all entries were shown.
+    fn entries_of_frames(
+        &self,
+        segment: &Segment,
+        walk: &mut Walk,
+        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let mut flow = ControlFlow::Continue(());
+        walk.at = None;
+        self.frames(segment.at(walk.frame), walk.bytes_guessed(), |frame| {
             for record in frame.records() {
                 let (_, record) =
                     record.map_err(|malformed| self.malformed(frame.position(), malformed))?;
-                let Record::Append(append) = record else {
-                    continue;
-                };
-                if append.head.stream != stream || append.last_id() < next {
-                    continue;
-                }
-                segment.checked().note(frame, &append);
-                let ids = append.head.first_id..end;
-                for (id, entry) in ids.zip(append.entries()) {
-                    let (_, entry) =
-                        entry.map_err(|malformed| self.malformed(frame.position(), malformed))?;
-                    if id < next {
-                        continue;
+                if let Record::Append(append) = record
+                    && append.head.stream == walk.stream
+                    && append.last_id() >= walk.next
+                {
+                    segment.checked().note(frame, &append);
+                    flow = self.entries_of_append(frame, &append, walk, each)?;
+                    if flow.is_break() || walk.next >= walk.end {
+                        return Ok(ControlFlow::Break(()));
                     }
-                    next = id + 1;
-                    result = each(id, append.head.recorded_at, entry)?;
-                    if result.is_break() {
-                        return Ok(result);
-                    }
-                }
-                if next >= end {
-                    return Ok(ControlFlow::Break(()));
                 }
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(result)
+        Ok(flow)
     }
-}
 
-// Sections that were checked before.
-impl View<'_> {
-    /// Reads the entries of a stretch that lies in one section: nothing but them.
+    fn entries_of_append(
+        &self,
+        frame: &Frame<'_>,
+        append: &Append<'_>,
+        walk: &mut Walk,
+        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let malformed = |malformed| self.malformed(frame.position(), malformed);
+        let mut bytes = append.bytes();
+        for _ in append.head.first_id..walk.next {
+            let passed_over = EntryRef::parse(bytes).map_err(malformed)?;
+            bytes = &bytes[passed_over.raw().len()..];
+        }
+        walk.next = walk.next.max(append.head.first_id);
+        let end = walk.end.min(append.last_id() + 1);
+        let (flow, rest) = walk.show(end, append.head.recorded_at, bytes, each)?;
+        if flow.is_continue() && walk.next < end {
+            EntryRef::parse(rest).map_err(malformed)?;
+        }
+        Ok(flow)
+    }
+
+    /// Reads the entries in a section that was checked before: nothing but them.
     fn entries_of_section(
         &self,
         segment: &Segment,
         section: &Section,
-        stretch: Stretch,
-        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+        walk: &mut Walk,
+        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
-        let guess = ENTRY_BYTES_GUESSED.saturating_mul(stretch.count as usize);
-        let (mut offset, mut chunk) = (stretch.position.offset(), CHUNK_BYTES_MIN + guess);
-        let (mut id, end) = (stretch.id, stretch.id + u64::from(stretch.count));
+        let mut offset = walk.at.take().unwrap_or(section.start);
+        let end = walk.end.min(section.last_id + 1);
+        let mut chunk = CHUNK_BYTES_MIN + walk.bytes_guessed();
         with_buffer(|buf| {
-            while id < end {
+            while walk.next < end {
                 let left = section.frame_end.saturating_sub(offset) as usize;
                 let wanted = chunk.min(left);
-                if buf.len() < wanted {
-                    buf.resize(wanted, 0);
+                let (found, is_all) = match self.settled_range(segment, offset..section.frame_end) {
+                    Some(bytes) => (bytes, true),
+                    None => (self.read_to(segment, offset, wanted, buf)?, wanted == left),
+                };
+                let (flow, rest) = walk.show(end, section.recorded_at, found, each)?;
+                if flow.is_break() {
+                    return Ok(flow);
                 }
-                let read = self.read(segment, offset, &mut buf[..wanted])?;
-                let mut bytes = &buf[..read];
-                while id < end
-                    && let Ok(entry) = EntryRef::parse(bytes)
-                {
-                    let used = entry.raw().len();
-                    if each(id, section.recorded_at, entry)?.is_break() {
-                        return Ok(ControlFlow::Break(()));
-                    }
-                    (id, offset) = (id + 1, offset + used as u32);
-                    bytes = &bytes[used..];
-                }
-                if id < end && wanted == left {
+                offset += (found.len() - rest.len()) as u32;
+                if walk.next < end && is_all {
                     return Err(segment.damage(offset, "an entry that was there is gone"));
                 }
                 chunk = chunk.saturating_mul(4);
             }
+            walk.frame = section.frame_end;
             Ok(ControlFlow::Continue(()))
         })
+    }
+}
+
+/// Where a walk through the entries of a stretch has got to.
+#[derive(Debug)]
+struct Walk {
+    stream: StreamNumber,
+    /// The ids that are still to be shown.
+    next: u64,
+    end: u64,
+    /// The offset of the frame that holds the next one, or of one before that.
+    frame: u32,
+    /// Where the next one begins, if that is known.
+    at: Option<u32>,
+}
+
+impl Walk {
+    /// Whether it is known where in a section the next entry begins.
+    fn can_begin_in(&self, section: &Section) -> bool {
+        self.at.is_some() || self.next == section.first_id
+    }
+
+    /// Shows `each` the entries before `end` that are whole in `bytes`, until it says to stop. Answers what is left.
+    #[inline]
+    fn show<'b>(
+        &mut self,
+        end: u64,
+        recorded_at: Timestamp,
+        mut bytes: &'b [u8],
+        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<(ControlFlow<()>, &'b [u8])> {
+        while self.next < end
+            && let Ok(entry) = EntryRef::parse(bytes)
+        {
+            let id = self.next;
+            self.next += 1;
+            bytes = &bytes[entry.raw().len()..];
+            if each(id, recorded_at, entry)?.is_break() {
+                return Ok((ControlFlow::Break(()), bytes));
+            }
+        }
+        Ok((ControlFlow::Continue(()), bytes))
+    }
+
+    /// How many bytes the rest may be.
+    fn bytes_guessed(&self) -> usize {
+        let entries = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
+        ENTRY_BYTES_GUESSED
+            .saturating_mul(entries)
+            .min(GUESS_BYTES_MAX)
     }
 }
 
@@ -444,14 +539,16 @@ impl View<'_> {
         each: &mut impl FnMut(&Frame<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         let header = segment.header(self.patience)?;
-        if buf.len() < cursor.chunk {
-            buf.resize(cursor.chunk, 0);
-        }
-        let len = self.read(segment, cursor.offset, &mut buf[..cursor.chunk])?;
-        let (mut bytes, begun) = (&buf[..len], cursor.offset);
+        let found = match self.settled(segment, cursor.offset, cursor.chunk)? {
+            Some(bytes) => bytes,
+            None => self.read_to(segment, cursor.offset, cursor.chunk, buf)?,
+        };
+        let (mut bytes, begun) = (found, cursor.offset);
         let needed = loop {
-            match read_frame(bytes, header, cursor.offset) {
+            let was_right = |bytes| segment.checked().has_frame(cursor.offset, bytes);
+            match read_frame_again(bytes, header, cursor.offset, was_right) {
                 Found::Frame(frame) => {
+                    segment.checked().note_frame(&frame);
                     if each(&frame)?.is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
@@ -465,7 +562,7 @@ impl View<'_> {
                 Found::Bad(malformed) => return Err(segment.damage(cursor.offset, malformed)),
             }
         };
-        if cursor.offset == begun && len < cursor.chunk {
+        if cursor.offset == begun && found.len() < cursor.chunk {
             return Err(segment.damage(cursor.offset, "the file ends within a frame"));
         }
         self.check_room(segment, cursor.offset, needed)?;
@@ -489,6 +586,60 @@ impl View<'_> {
             return Err(segment.damage(offset, "a frame is longer than its file"));
         }
         Ok(())
+    }
+
+    /// What never changes of the log from `offset` on, if it lies in memory: `wanted` bytes, unless that or the file
+    /// ends before.
+    fn settled<'s>(
+        &self,
+        segment: &'s Segment,
+        offset: u32,
+        wanted: usize,
+    ) -> Result<Option<&'s [u8]>> {
+        match self.settled_end(segment).checked_sub(offset) {
+            None | Some(0) => Ok(None),
+            Some(left) => {
+                let wanted = wanted.min(left as usize);
+                segment.mapped(offset, wanted, self.shared.options.segment_bytes_max)
+            }
+        }
+    }
+
+    /// What lies in a frame that was found to be right, if it lies in memory.
+    fn settled_range<'s>(&self, segment: &'s Segment, range: Range<u32>) -> Option<&'s [u8]> {
+        match range.end <= self.settled_end(segment) {
+            true => segment.mapped_range(range, self.shared.options.segment_bytes_max),
+            false => None,
+        }
+    }
+
+    /// Up to where a segment is as it always will be, and may be waited for. What another process writes can still be
+    /// cut off until it is sealed.
+    fn settled_end(&self, segment: &Segment) -> u32 {
+        let flushed = Position::from_u64(self.shared.flushed.load(Ordering::Acquire));
+        let is_own = self.shared.follower.is_none();
+        let is_wanted = self.shared.options.mapped_reads && self.patience == Patience::Wait;
+        match segment.number().cmp(&flushed.segment()) {
+            _ if !is_wanted => 0,
+            std::cmp::Ordering::Less => u32::MAX,
+            std::cmp::Ordering::Equal if is_own => flushed.offset(),
+            _ => 0,
+        }
+    }
+
+    /// As [`read`](Self::read), into `buf`, which becomes as long as that takes.
+    fn read_to<'b>(
+        &self,
+        segment: &Segment,
+        offset: u32,
+        wanted: usize,
+        buf: &'b mut Vec<u8>,
+    ) -> Result<&'b [u8]> {
+        if buf.len() < wanted {
+            buf.resize(wanted, 0);
+        }
+        let read = self.read(segment, offset, &mut buf[..wanted])?;
+        Ok(&buf[..read])
     }
 
     /// Reads what the log has from `offset` on, wherever it lies; answers fewer bytes only at the end of the file.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::state::Number;
 use super::{DiskCall, Faults, State, Step, Trouble};
 use crate::disk::{
-    Access, Disk, DiskFile, Lock, LockGuard, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, Stage,
-    StagePage,
+    Access, Disk, DiskFile, FileMap, Lock, LockGuard, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS,
+    Stage, StagePage,
 };
 
 /// A disk in memory. Its clones are the same disk.
@@ -255,6 +255,11 @@ impl DiskFile for SimFile {
         let file = self.number;
         let step = Step::Truncate { file, len };
         self.disk.world().attempt(DiskCall::Truncate, step)
+    }
+
+    /// Never: so every look at a file is a call that can fail.
+    fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
+        Ok(None)
     }
 }
 

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::layout::{BLOCK_BYTES, Guard, Header, ROWS_OFFSET, START_BYTES, Section, block_offset};
 use super::recent::Recent;
+use super::rows::FirstRun;
 use super::writer::FINGERPRINTS_OF_A_ROW;
 use crate::disk::{DiskFile, Patience, read_exact_at};
 use crate::fault::{Mistake, is_planted};
@@ -27,8 +28,8 @@ pub(super) struct Contents {
     pub(super) filter: OnceLock<Filter>,
     /// The blocks used last: all that point reads of plain records need, and 128 KiB at most.
     blocks: Recent<Block, 32>,
-    /// The first ids of the streams asked for last; none of one that has no entry here.
-    pub(super) first_ids: Recent<Option<u64>, 8>,
+    /// The first runs of the streams asked for last; none of one that has no entry here.
+    pub(super) first_runs: Recent<Option<FirstRun>, 8>,
 }
 
 impl Contents {
@@ -70,7 +71,7 @@ impl Contents {
             checksums: guards.iter().map(|guard| guard.checksum).collect(),
             filter: OnceLock::new(),
             blocks: Recent::default(),
-            first_ids: Recent::default(),
+            first_runs: Recent::default(),
         })
     }
 

@@ -7,7 +7,7 @@ use ledger_core::Direction;
 use super::SealedIndex;
 use super::blocks::{Blocks, Result};
 use super::layout::Section;
-use super::rows::word;
+use super::rows::{FirstRun, Run, word};
 use super::writer::prefix;
 use crate::disk::Patience;
 use crate::format::{Position, StreamNumber};
@@ -24,10 +24,14 @@ impl SealedIndex {
         patience: Patience,
         out: &mut Vec<Stretch>,
     ) -> Result<()> {
-        if self.first_id(stream, patience)?.is_none() {
+        let Some(first) = self.first_run(stream, patience)? else {
             return Ok(());
-        }
+        };
         let mut blocks = self.blocks(patience)?;
+        if first.is_only {
+            let clipped = window.clip(first.run.ids(), window.limit as u64);
+            return self.stretch(&mut blocks, &first.run, clipped, out);
+        }
         let start = match window.direction {
             Direction::Ascending => blocks.run(stream, |run| run.ids().end <= window.ids.start)?,
             Direction::Descending => blocks.run(stream, |run| run.first_id < window.ids.end)?,
@@ -40,14 +44,29 @@ impl SealedIndex {
                 break;
             }
             left -= clipped.end - clipped.start;
-            let before = (clipped.start - run.first_id) as u32;
-            let offset = blocks.offset(run.ordinal.wrapping_add(before))?;
-            out.push(Stretch {
-                id: clipped.start,
-                count: (clipped.end - clipped.start) as u32,
-                position: self.position(offset),
-            });
+            self.stretch(&mut blocks, &run, clipped, out)?;
         }
+        Ok(())
+    }
+
+    /// Tells where the entries of a run with `ids` are, if there are any.
+    fn stretch(
+        &self,
+        blocks: &mut Blocks<'_>,
+        run: &Run,
+        ids: Range<u64>,
+        out: &mut Vec<Stretch>,
+    ) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let before = (ids.start - run.first_id) as u32;
+        let offset = blocks.offset(run.ordinal.wrapping_add(before))?;
+        out.push(Stretch {
+            id: ids.start,
+            count: (ids.end - ids.start) as u32,
+            position: self.position(offset),
+        });
         Ok(())
     }
 
@@ -133,16 +152,22 @@ impl SealedIndex {
         stream: StreamNumber,
         patience: Patience,
     ) -> Result<Option<u64>> {
+        let first = self.first_run(stream, patience)?;
+        Ok(first.map(|first| first.run.first_id))
+    }
+
+    /// The first run of `stream`: looked up once for each of the streams that were asked for last.
+    fn first_run(&self, stream: StreamNumber, patience: Patience) -> Result<Option<FirstRun>> {
         let contents = self.contents(patience)?;
-        if let Some(first_id) = contents.first_ids.get(stream.0) {
-            return Ok(first_id);
+        if let Some(first) = contents.first_runs.get(stream.0) {
+            return Ok(first);
         }
-        let first_id = match self.may_have(stream_tag(stream), patience)? {
-            true => self.blocks(patience)?.first_id(stream)?,
+        let first = match self.may_have(stream_tag(stream), patience)? {
+            true => self.blocks(patience)?.first_run(stream)?,
             false => None,
         };
-        contents.first_ids.put(stream.0, first_id);
-        Ok(first_id)
+        contents.first_runs.put(stream.0, first);
+        Ok(first)
     }
 
     pub(in crate::index) fn dedup_keys(
@@ -218,10 +243,10 @@ impl SealedIndex {
         change: Change,
         patience: Patience,
     ) -> Result<Option<Position>> {
-        let mut blocks = self.blocks(patience)?;
-        if blocks.rows(Section::Changes) == 0 || !self.may_have(changes_tag(stream), patience)? {
+        if !self.may_have_changes(stream, patience)? {
             return Ok(None);
         }
+        let mut blocks = self.blocks(patience)?;
         let (from, to) = (change.row(stream, 0), change.row(stream, u32::MAX));
         let mut found = None;
         blocks.changes(from..to, |row| found = Some(self.position(row.offset)))?;
@@ -235,10 +260,10 @@ impl SealedIndex {
         patience: Patience,
         out: &mut Vec<(u64, ChangeKind, Position)>,
     ) -> Result<()> {
-        let mut blocks = self.blocks(patience)?;
-        if blocks.rows(Section::Changes) == 0 || !self.may_have(changes_tag(stream), patience)? {
+        if !self.may_have_changes(stream, patience)? {
             return Ok(());
         }
+        let mut blocks = self.blocks(patience)?;
         for kind in [ChangeKind::Mark, ChangeKind::Purge] {
             let rows = ChangeRow::range(stream, Topic::of(kind), ids.clone());
             blocks.changes(rows, |row| {
@@ -246,6 +271,11 @@ impl SealedIndex {
             })?;
         }
         Ok(())
+    }
+
+    fn may_have_changes(&self, stream: StreamNumber, patience: Patience) -> Result<bool> {
+        let changes = self.contents(patience)?.header.extent(Section::Changes);
+        Ok(changes.rows > 0 && self.may_have(changes_tag(stream), patience)?)
     }
 
     pub(in crate::index) fn names(

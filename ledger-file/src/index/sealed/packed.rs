@@ -101,7 +101,7 @@ impl<'a> Group<'a> {
 
     /// The greatest offset that is not greater than `offset`.
     pub(super) fn floor(&self, offset: u32) -> Option<u32> {
-        let (mut low, mut high) = (0, self.len());
+        let (mut low, mut high) = self.around(offset);
         while low < high {
             let middle = (low + high) / 2;
             match self.get(middle)? <= offset {
@@ -110,6 +110,26 @@ impl<'a> Group<'a> {
             }
         }
         self.get(low.checked_sub(1)?)
+    }
+
+    /// Up to where offsets are surely not greater than `offset`, and from where on they surely are: none is below the
+    /// line, nor above it by more than its bits can say.
+    fn around(&self, offset: u32) -> (usize, usize) {
+        let (steps, rise) = (i64::from(self.count.max(2)) - 1, i64::from(self.rise));
+        let index_at = |height: i64| {
+            let height = height.clamp(0, u32::MAX.into());
+            (height * steps)
+                .checked_div(rise)
+                .map(|index| index as usize)
+        };
+        let above_start = i64::from(offset).saturating_sub(self.start);
+        let highest = (1i64 << self.bits) - 1;
+        let low = index_at(above_start.saturating_sub(highest));
+        let high = index_at(above_start.saturating_add(1)).map_or(self.len(), |high| high + 1);
+        match above_start >= highest {
+            true => (low.unwrap_or(0).min(self.len()), high.min(self.len())),
+            false => (0, high.min(self.len())),
+        }
     }
 
     fn line(&self, index: usize) -> i64 {

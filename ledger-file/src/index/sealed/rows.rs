@@ -28,6 +28,14 @@ impl Run {
     }
 }
 
+/// The first run of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FirstRun {
+    pub(super) run: Run,
+    /// Whether the stream has no other.
+    pub(super) is_only: bool,
+}
+
 /// The ordinals of an order key.
 pub(super) enum OrderKeyList {
     Only(u32),
@@ -78,14 +86,23 @@ impl Blocks<'_> {
         Ok((run.stream == stream).then_some(run))
     }
 
-    /// The first id of `stream`.
-    pub(super) fn first_id(&mut self, stream: StreamNumber) -> Result<Option<u64>> {
-        let first = self.run(stream, |_| false)?;
-        if first == self.rows(Section::Runs) {
+    /// The first run of `stream`.
+    pub(super) fn first_run(&mut self, stream: StreamNumber) -> Result<Option<FirstRun>> {
+        let row = self.run(stream, |_| false)?;
+        let Some(run) = self.run_of(row, stream)? else {
+            return Ok(None);
+        };
+        let is_only = self.run_of(row + 1, stream)?.is_none();
+        Ok(Some(FirstRun { run, is_only }))
+    }
+
+    /// The run in a row, if there is one and it is one of `stream`.
+    fn run_of(&mut self, row: u32, stream: StreamNumber) -> Result<Option<Run>> {
+        if row >= self.rows(Section::Runs) {
             return Ok(None);
         }
-        let run = self.run_at(first)?;
-        Ok((run.stream == stream).then_some(run.first_id))
+        let run = self.run_at(row)?;
+        Ok((run.stream == stream).then_some(run))
     }
 
     /// The ordinal of the first entry of `stream` with an id of at least `id`; behind all if there is none.

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use proptest::prelude::*;
 
 use super::*;
+use crate::disk::FileMap;
 use crate::index::testing::{Fact, LAST, Model, facts, facts_and_rolls};
 use crate::index::{ActiveIndex, IndexError, Layer, Layers};
 
@@ -61,6 +62,10 @@ impl DiskFile for Bytes {
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.lock().truncate(len as usize);
         Ok(())
+    }
+
+    fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
+        Ok(None)
     }
 }
 
@@ -283,6 +288,9 @@ fn what_cannot_be_had_now_is_an_error_of_the_file() {
         }
         fn truncate(&self, _: u64) -> io::Result<()> {
             unreachable!()
+        }
+        fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
+            Ok(None)
         }
     }
     let sealed = SealedIndex::open(Arc::new(Cold), sample().origin, TO);
