@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 100;
 /// The room a process number takes in the file.
 const NUMBER_BYTES: usize = 10;
 
-/// A file that is locked as long as it is open.
+/// A file that is locked.
 #[derive(Debug)]
 struct Guard {
     file: File,
@@ -33,6 +33,10 @@ impl Drop for Guard {
         // Whoever comes next should not read of a process that has let go. If that fails, the message is old.
         if let Err(error) = self.file.set_len(0) {
             tracing::debug!(%error, "the holder's number stays in the lock file");
+        }
+        // Closing the file would not do: a process that this one has just begun holds a copy of it for a moment.
+        if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::debug!(%error, "the lock is held until the file is closed");
         }
     }
 }
@@ -74,4 +78,19 @@ fn read_holder(file: &File) -> io::Result<Option<u32>> {
     let count = file.read_at(&mut bytes, 0)?;
     let text = std::str::from_utf8(&bytes[..count]).ok();
     Ok(text.and_then(|text| text.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_file_does_not_keep_the_lock() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let held = file.reopen().unwrap();
+        let inherited = held.try_clone().unwrap();
+        drop(take(held).unwrap());
+        assert!(!is_taken(&file.reopen().unwrap()).unwrap());
+        drop(inherited);
+    }
 }
