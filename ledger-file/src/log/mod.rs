@@ -8,8 +8,9 @@
 //! - an `append` is a `plan`, decided by `evidence`, and then a `section` for each stream; `retention`, `marks`, `names` and
 //!   `checkpoints` are the rarer changes;
 //! - the `seam` is where the store asks without waiting, and `followers` are woken;
-//! - a `view` is the log at one moment, through a `picture` of its `segment`s; `streams` remembers what was looked up
-//!   last; `read` makes pages, with the `changes` made to entries since;
+//! - a `view` is the log at one moment, through a `picture` of its `segment`s, of which it reads `frames` and `walk`s through entries;
+//!   what was `checked` is not checked again; `streams` remembers what was looked up last; `read` makes pages, with the `changes`
+//!   made to entries since, and `scan` lends entries;
 //! - the `keeper` knows which files are the log, and `tidy` does what can be done later;
 //! - `repair` takes out of a log what is damaged.
 
@@ -27,6 +28,7 @@ mod evidence;
 mod flush;
 mod follower;
 mod followers;
+mod frames;
 mod housekeeping;
 mod index_files;
 mod keeper;
@@ -56,6 +58,7 @@ mod tail;
 mod tidy;
 mod verify;
 mod view;
+mod walk;
 mod writer;
 
 pub use self::repair::{Damage, LostEntries, Repair};

@@ -3,10 +3,10 @@
 //! Where the log ends is decided here (rule 4): at the first place without a valid frame, unless a frame behind it claims
 //! that this place was durable. Then what was there was acknowledged and is damaged, and nothing is touched.
 
+use super::frames::with_buffer;
 use super::notes::Notes;
 use super::segment::{Segment, SegmentName};
 use super::shared::Shared;
-use super::view::with_buffer;
 use super::writer::Writer;
 use crate::disk::{DiskFile, Patience, read_at_most};
 use crate::error::{Failure, Result};

@@ -1,0 +1,207 @@
+//! Walking through entries in the order of their ids: in whole frames at first, and in frames that were found to be right
+//! before past everything else.
+
+use std::ops::{ControlFlow, Range};
+
+use ledger_core::{Direction, Timestamp};
+
+use super::checked::Section;
+use super::frames::{CHUNK_BYTES_MIN, with_buffer};
+use super::segment::Segment;
+use super::view::View;
+use crate::error::Result;
+use crate::format::{Append, EntryRef, Frame, Record, StreamNumber};
+use crate::index::Stretch;
+
+/// How large an entry is taken to be before it is seen.
+const ENTRY_BYTES_GUESSED: usize = 160;
+
+/// How much is read for entries of which nobody knows whether they are wanted, to begin with.
+const GUESS_BYTES_MAX: usize = 16 << 10;
+
+impl View<'_> {
+    /// Reads the entries of `stream` with `ids`, all of which are there, until `each` says to stop.
+    pub(super) fn ascending(
+        &self,
+        stream: StreamNumber,
+        ids: Range<u64>,
+        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        let limit = usize::try_from(ids.end - ids.start).unwrap_or(usize::MAX);
+        self.look()
+            .entries(stream, ids, Direction::Ascending, limit, &mut stretches)?;
+        for stretch in stretches {
+            if self.entries(stream, stretch, &mut each)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the entries of a stretch in the order of their ids, until `each` says to stop.
+    pub(super) fn entries(
+        &self,
+        stream: StreamNumber,
+        stretch: Stretch,
+        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let frame = self.frame_of(stretch.position)?;
+        let segment = self.picture.segment_of(frame)?;
+        let mut walk = Walk {
+            stream,
+            next: stretch.id,
+            end: stretch.id + u64::from(stretch.count),
+            frame: frame.offset(),
+            at: Some(stretch.position.offset()),
+        };
+        while walk.next < walk.end {
+            let checked = segment.checked().section(walk.frame, stream, walk.next);
+            let flow = match checked.filter(|section| walk.can_begin_in(section)) {
+                Some(section) => {
+                    self.entries_of_section(segment, &section, &mut walk, &mut each)?
+                }
+                None => self.entries_of_frames(segment, &mut walk, &mut each)?,
+            };
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Reads whole frames until all entries were shown.
+    fn entries_of_frames(
+        &self,
+        segment: &Segment,
+        walk: &mut Walk,
+        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let mut flow = ControlFlow::Continue(());
+        walk.at = None;
+        self.frames(segment.at(walk.frame), walk.bytes_guessed(), |frame| {
+            for record in frame.records() {
+                let (_, record) =
+                    record.map_err(|malformed| self.malformed(frame.position(), malformed))?;
+                if let Record::Append(append) = record
+                    && append.head.stream == walk.stream
+                    && append.last_id() >= walk.next
+                {
+                    segment.checked().note(frame, &append);
+                    flow = self.entries_of_append(frame, &append, walk, each)?;
+                    if flow.is_break() || walk.next >= walk.end {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(flow)
+    }
+
+    fn entries_of_append(
+        &self,
+        frame: &Frame<'_>,
+        append: &Append<'_>,
+        walk: &mut Walk,
+        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let malformed = |malformed| self.malformed(frame.position(), malformed);
+        let mut bytes = append.bytes();
+        for _ in append.head.first_id..walk.next {
+            let passed_over = EntryRef::parse(bytes).map_err(malformed)?;
+            bytes = &bytes[passed_over.raw().len()..];
+        }
+        walk.next = walk.next.max(append.head.first_id);
+        let end = walk.end.min(append.last_id() + 1);
+        let (flow, rest) = walk.show(end, append.head.recorded_at, bytes, each)?;
+        if flow.is_continue() && walk.next < end {
+            EntryRef::parse(rest).map_err(malformed)?;
+        }
+        Ok(flow)
+    }
+
+    /// Reads the entries in a section that was checked before: nothing but them.
+    fn entries_of_section(
+        &self,
+        segment: &Segment,
+        section: &Section,
+        walk: &mut Walk,
+        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let mut offset = walk.at.take().unwrap_or(section.start);
+        let end = walk.end.min(section.last_id + 1);
+        let mut chunk = CHUNK_BYTES_MIN + walk.bytes_guessed();
+        with_buffer(|buf| {
+            while walk.next < end {
+                let left = section.frame_end.saturating_sub(offset) as usize;
+                let wanted = chunk.min(left);
+                let (found, is_all) = match self.settled_range(segment, offset..section.frame_end) {
+                    Some(bytes) => (bytes, true),
+                    None => (self.read_to(segment, offset, wanted, buf)?, wanted == left),
+                };
+                let (flow, rest) = walk.show(end, section.recorded_at, found, each)?;
+                if flow.is_break() {
+                    return Ok(flow);
+                }
+                offset += (found.len() - rest.len()) as u32;
+                if walk.next < end && is_all {
+                    return Err(segment.damage(offset, "an entry that was there is gone"));
+                }
+                chunk = chunk.saturating_mul(4);
+            }
+            walk.frame = section.frame_end;
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+}
+
+/// Where a walk through the entries of a stretch has got to.
+#[derive(Debug)]
+struct Walk {
+    stream: StreamNumber,
+    /// The ids that are still to be shown.
+    next: u64,
+    end: u64,
+    /// The offset of the frame that holds the next one, or of one before that.
+    frame: u32,
+    /// Where the next one begins, if that is known.
+    at: Option<u32>,
+}
+
+impl Walk {
+    /// Whether it is known where in a section the next entry begins.
+    fn can_begin_in(&self, section: &Section) -> bool {
+        self.at.is_some() || self.next == section.first_id
+    }
+
+    /// Shows `each` the entries before `end` that are whole in `bytes`, until it says to stop. Answers what is left.
+    #[inline]
+    fn show<'b>(
+        &mut self,
+        end: u64,
+        recorded_at: Timestamp,
+        mut bytes: &'b [u8],
+        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<(ControlFlow<()>, &'b [u8])> {
+        while self.next < end
+            && let Ok(entry) = EntryRef::parse(bytes)
+        {
+            let id = self.next;
+            self.next += 1;
+            bytes = &bytes[entry.raw().len()..];
+            if each(id, recorded_at, entry)?.is_break() {
+                return Ok((ControlFlow::Break(()), bytes));
+            }
+        }
+        Ok((ControlFlow::Continue(()), bytes))
+    }
+
+    /// How many bytes the rest may be.
+    fn bytes_guessed(&self) -> usize {
+        let entries = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
+        ENTRY_BYTES_GUESSED
+            .saturating_mul(entries)
+            .min(GUESS_BYTES_MAX)
+    }
+}
