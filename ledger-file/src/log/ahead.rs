@@ -4,12 +4,15 @@
 //! The housekeeping thread writes them, in small steps, each synced by itself, so that no flush waits for much of it.
 //! The writer says how far it has come before it writes: nothing below that is ever made zeroes. Without a thread
 //! nothing is done.
+//!
+//! Zeroes go through an opening of the file of their own. The system tells each opening once that something could not be
+//! written: a sync through the writer's would take an error away from the flush whose bytes were lost (rule 7).
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{DiskFile, write_zeroes};
+use crate::disk::{Access, Disk, DiskFile, write_zeroes};
 use crate::format::Position;
 
 /// How much is written, and synced, at once.
@@ -31,6 +34,9 @@ pub(super) struct Ahead {
 /// Held by whoever writes zeroes, and by the writer while it moves it.
 #[derive(Debug, Default)]
 struct Frontier {
+    /// What the file is called that is written to.
+    file_name: String,
+    /// That file, once zeroes were written to it.
     file: Option<Arc<dyn DiskFile>>,
     /// The place behind the last frame that was written, or is being written.
     written: Position,
@@ -47,8 +53,8 @@ impl Ahead {
         }
     }
 
-    /// Keeps zeroes away from what is written to `file` before `end`, from now on.
-    pub(super) fn reserve(&self, file: &Arc<dyn DiskFile>, end: Position) {
+    /// Keeps zeroes away from what is written before `end`, from now on. `file_name` is that of its segment.
+    pub(super) fn reserve(&self, file_name: &str, end: Position) {
         let zeroed = self.zeroed.load(Ordering::Acquire);
         let is_full = u64::from(Position::from_u64(zeroed).offset()) >= self.segment_bytes_max;
         let is_enough = is_full || zeroed.saturating_sub(end.as_u64()) >= AHEAD_BYTES / 2;
@@ -56,7 +62,10 @@ impl Ahead {
             return;
         }
         let mut frontier = self.lock();
-        frontier.file = Some(Arc::clone(file));
+        if frontier.file_name != file_name {
+            frontier.file_name = file_name.into();
+            frontier.file = None;
+        }
         frontier.written = end;
         self.zeroed.fetch_max(end.as_u64(), Ordering::AcqRel);
         self.is_wanted.store(true, Ordering::Release);
@@ -71,26 +80,24 @@ impl Ahead {
     ///
     /// # Errors
     /// Those of the file. Whatever there is not is not needed.
-    pub(super) fn write(&self) -> io::Result<()> {
-        while let Some(file) = self.step()? {
+    pub(super) fn write(&self, disk: &dyn Disk) -> io::Result<()> {
+        while let Some(file) = self.step(disk)? {
             file.sync_data()?;
         }
         Ok(())
     }
 
     /// Writes one step of zeroes, if they are missing, and tells to which file.
-    fn step(&self) -> io::Result<Option<Arc<dyn DiskFile>>> {
-        let frontier = self.lock();
-        let Some(file) = frontier.file.clone() else {
-            return Ok(None);
-        };
+    fn step(&self, disk: &dyn Disk) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        let mut frontier = self.lock();
         let (zeroed, written) = (self.zeroed.load(Ordering::Acquire), frontier.written);
         let from = u64::from(Position::from_u64(zeroed).offset());
         let wanted = u64::from(written.offset()) + AHEAD_BYTES;
         let to = (from + STEP_BYTES).min(self.segment_bytes_max);
-        if from >= wanted || from >= to {
+        if frontier.file_name.is_empty() || from >= wanted || from >= to {
             return Ok(None);
         }
+        let file = frontier.open(disk)?;
         write_zeroes(&*file, from, to)?;
         let end = Position::new(written.segment(), to as u32);
         self.zeroed.store(end.as_u64(), Ordering::Release);
@@ -102,6 +109,17 @@ impl Ahead {
     }
 }
 
+impl Frontier {
+    fn open(&mut self, disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => disk.open(&self.file_name, Access::Write)?,
+        };
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -109,13 +127,12 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::disk::{Directory, Disk, Patience, read_exact_at, write_all_at};
+    use crate::disk::{Directory, Patience, read_exact_at, write_all_at};
 
-    fn file() -> (TempDir, Arc<dyn DiskFile>) {
+    fn directory() -> (TempDir, Directory) {
         let place = tempfile::tempdir().unwrap();
         let directory = Directory::create(&place.path().join("log")).unwrap();
-        let file = directory.create("file").unwrap();
-        (place, file)
+        (place, directory)
     }
 
     fn at(offset: u32) -> Position {
@@ -124,14 +141,15 @@ mod tests {
 
     #[test]
     fn zeroes_are_written_ahead_of_what_is_reserved_and_no_further_than_the_segment() {
-        let (_place, file) = file();
+        let (_place, directory) = directory();
+        let file = directory.create("file").unwrap();
         let ahead = Ahead::new(3 << 20);
-        ahead.write().unwrap();
+        ahead.write(&directory).unwrap();
         assert_eq!(file.len().unwrap(), 0, "nobody has written yet");
         write_all_at(&*file, &[7; 100], 0).unwrap();
-        ahead.reserve(&file, at(100));
+        ahead.reserve("file", at(100));
         assert!(ahead.take_wish() && !ahead.take_wish());
-        ahead.write().unwrap();
+        ahead.write(&directory).unwrap();
         let len = file.len().unwrap();
         assert!(
             (100 + AHEAD_BYTES..100 + AHEAD_BYTES + STEP_BYTES).contains(&len),
@@ -140,41 +158,43 @@ mod tests {
         let mut bytes = [0; 101];
         read_exact_at(&*file, &mut bytes, 0, Patience::Wait).unwrap();
         assert_eq!((&bytes[..100], bytes[100]), (&[7; 100][..], 0));
-        ahead.reserve(&file, at(2 << 20));
-        ahead.write().unwrap();
+        ahead.reserve("file", at(2 << 20));
+        ahead.write(&directory).unwrap();
         assert_eq!(file.len().unwrap(), 3 << 20);
         assert!(ahead.take_wish());
-        ahead.reserve(&file, at((3 << 20) - 8));
+        ahead.reserve("file", at((3 << 20) - 8));
         assert!(!ahead.take_wish(), "there is nothing left to be made ready");
     }
 
     #[test]
     fn the_next_segment_begins_without_zeroes() {
-        let (_place, first) = file();
-        let (_other_place, next) = file();
+        let (_place, directory) = directory();
+        directory.create("first").unwrap();
+        let next = directory.create("next").unwrap();
         let ahead = Ahead::new(64 << 20);
-        ahead.reserve(&first, at(100));
-        ahead.write().unwrap();
-        ahead.reserve(&next, Position::new(2, 200));
-        ahead.write().unwrap();
+        ahead.reserve("first", at(100));
+        ahead.write(&directory).unwrap();
+        ahead.reserve("next", Position::new(2, 200));
+        ahead.write(&directory).unwrap();
         assert!(next.len().unwrap() >= 200 + AHEAD_BYTES);
     }
 
     #[test]
     fn what_is_written_beside_it_stays() {
         const FRAME: usize = 10_000;
-        let (_place, file) = file();
+        let (_place, directory) = directory();
+        let file = directory.create("file").unwrap();
         let ahead = Ahead::new(64 << 20);
         thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 for nth in 0..1_000 {
                     let start = nth * FRAME;
-                    ahead.reserve(&file, at((start + FRAME) as u32));
+                    ahead.reserve("file", at((start + FRAME) as u32));
                     write_all_at(&*file, &[7; FRAME], start as u64).unwrap();
                 }
             });
             while !writer.is_finished() {
-                ahead.write().unwrap();
+                ahead.write(&directory).unwrap();
             }
         });
         let mut bytes = vec![0; 1_000 * FRAME];

@@ -93,7 +93,7 @@ impl Shared {
     fn write_and_sync(&self, flush: Flush) -> Result<(), Fault> {
         let (file, base) = (&*flush.file, flush.base.offset());
         if self.options.housekeeping == Housekeeping::Thread {
-            self.ahead.reserve(&flush.file, flush.end);
+            self.ahead.reserve(&flush.file_name, flush.end);
         }
         if let Err(error) = write_all_at(file, &flush.bytes, base.into()) {
             let cause = failure(&*flush.file_name, error);

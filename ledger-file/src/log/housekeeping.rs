@@ -139,7 +139,7 @@ impl Shared {
     fn keep_house(self: Arc<Self>) {
         while let Some(work) = self.signal.wait(self.interval()) {
             if work.wants_zeroes
-                && let Err(error) = self.ahead.write()
+                && let Err(error) = self.ahead.write(&*self.disk)
             {
                 tracing::debug!(%error, "no zeroes ahead of the writer");
             }
