@@ -56,8 +56,6 @@ pub(crate) enum Mistake {
     ShortSegmentAccepted,
     /// The checksum of a frame is not looked at.
     ChecksumIgnored,
-    /// The checksum does not cover the length.
-    ChecksumWithoutLength,
     /// The checksum does not cover where the frame lies.
     ChecksumWithoutPosition,
     /// The checksum does not cover the segment's generation.

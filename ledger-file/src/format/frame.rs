@@ -241,11 +241,10 @@ impl Header {
             segment.at(offset).as_u64(),
             Mistake::ChecksumWithoutPosition,
         );
-        let len = covered(u64::from(self.len), Mistake::ChecksumWithoutLength);
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&generation.to_le_bytes());
         bytes[8..16].copy_from_slice(&position.to_le_bytes());
-        bytes[16..].copy_from_slice(&len.to_le_bytes());
+        bytes[16..].copy_from_slice(&u64::from(self.len).to_le_bytes());
         crc(0, &bytes)
     }
 }

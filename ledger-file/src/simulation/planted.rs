@@ -10,7 +10,9 @@ use super::played::{Finding, Played, Setup};
 use super::trouble::{self, Plan};
 use super::{DiskCall, State, Trouble};
 use crate::fault::{self, Mistake};
-use crate::format::{FileName, SEGMENT_HEADER_BYTES};
+use crate::format::{FileName, NewRecord, SEGMENT_HEADER_BYTES};
+use crate::log::Log;
+use crate::options::FileOptions;
 
 /// In how many histories a mistake must have shown itself.
 const HISTORIES: u64 = 100;
@@ -196,6 +198,30 @@ fn index_flips(seed: u64) -> Result<(), Finding> {
     Ok(())
 }
 
+/// Hashes have 32 bits: among so many keys some have the same.
+const KEYS: u64 = 300_000;
+
+/// Dedup keys of which none is another, though some look alike to the index.
+fn alike_keys(seed: u64) -> Result<(), Finding> {
+    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let options = FileOptions::default().with_durability(Durability::Process);
+    let log = Log::open(place.path(), options).map_err(|error| error.to_string())?;
+    let mut outcomes = Vec::new();
+    for first in (0..KEYS).step_by(1_000) {
+        let keys: Vec<_> = (first..first + 1_000)
+            .map(|nth| format!("{seed}/{nth}"))
+            .collect();
+        let record = |key| NewRecord::octets(b"").dedup_key(key);
+        let records: Vec<_> = keys.iter().map(|key| record(key)).collect();
+        log.append_records(&"s".into(), &records, None, &mut outcomes)
+            .map_err(|error| error.to_string())?;
+        if let Some(other) = outcomes.iter().find(|outcome| outcome.is_duplicate()) {
+            return Err(format!("a key of {} is said to be new no more", other.id()));
+        }
+    }
+    Ok(())
+}
+
 /// One test for each mistake.
 macro_rules! found {
     ($($test:ident: $mistake:ident, $look:expr;)*) => {
@@ -237,5 +263,6 @@ found! {
     an_old_frame_of_another_generation: ChecksumWithoutGeneration, recycled;
     a_frame_at_another_place: ChecksumWithoutPosition, moved;
     an_index_of_another_segment: IndexOriginIgnored, swapped_indexes;
+    an_index_that_is_believed: IndexTrusted, alike_keys;
     an_index_whose_checksum_is_ignored: IndexChecksumIgnored, index_flips;
 }
