@@ -224,6 +224,19 @@ mod tests {
     }
 
     #[test]
+    fn a_long_write_is_made_of_pieces_that_end_where_large_blocks_of_memory_would() {
+        let (_place, directory) = directory();
+        let file = directory.create("file").unwrap();
+        let bytes: Vec<u8> = (0..=255).cycle().take(200_000).collect();
+        assert_eq!(file.write_at(&bytes, 100).unwrap(), 65_436);
+        assert_eq!(file.write_at(&bytes[65_436..], 65_536).unwrap(), 65_536);
+        write_all_at(&*file, &bytes, 100).unwrap();
+        let mut written = vec![0; bytes.len()];
+        read_exact_at(&*file, &mut written, 100, Patience::Wait).unwrap();
+        assert_eq!(written, bytes);
+    }
+
+    #[test]
     fn names_come_and_go() {
         let (_place, directory) = directory();
         directory.create("a").unwrap();
