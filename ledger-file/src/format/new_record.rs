@@ -45,6 +45,7 @@ pub struct NewRecord<'a> {
 
 impl<'a> NewRecord<'a> {
     /// Makes an entry of schema version 1 with nothing but a payload, whose bytes no codec vouches for.
+    #[inline]
     pub fn octets(payload: &'a [u8]) -> Self {
         Self {
             payload,
@@ -60,6 +61,7 @@ impl<'a> NewRecord<'a> {
     }
 
     /// Makes an entry of schema version 1 with nothing but a payload of JSON text.
+    #[inline]
     pub fn json(payload: &'a [u8]) -> Self {
         Self {
             content_type: JSON,
@@ -68,18 +70,21 @@ impl<'a> NewRecord<'a> {
     }
 
     /// Names the event type.
+    #[inline]
     pub fn kind(mut self, kind: &'a str) -> Self {
         self.kind = Some(kind);
         self
     }
 
     /// Names what the event happened to.
+    #[inline]
     pub fn order_key(mut self, key: &'a str) -> Self {
         self.order_key = Some(key);
         self
     }
 
     /// Sets the key under which the entry is stored at most once.
+    #[inline]
     pub fn dedup_key(mut self, key: &'a str) -> Self {
         self.dedup_key = Some(key);
         self
@@ -154,16 +159,19 @@ impl<'a> NewRecord<'a> {
         buf.extend_from_slice(&compressed.block);
     }
 
+    #[inline]
     fn put_fields(&self, buf: &mut Vec<u8>, flags: u8, compressed: Option<&Compressed>) {
         if flags & flag::MORE != 0 {
             self.put_more(buf, flags & flag::JSON != 0, compressed);
         }
-        for text in [self.kind, self.order_key, self.dedup_key]
-            .into_iter()
-            .flatten()
-        {
-            put_prefixed(buf, text.as_bytes());
-        }
+        let mut put = |text: Option<&str>| {
+            if let Some(text) = text {
+                put_prefixed(buf, text.as_bytes());
+            }
+        };
+        put(self.kind);
+        put(self.order_key);
+        put(self.dedup_key);
         if let Some(expires_at) = self.expires_at {
             varint::put_signed(buf, expires_at.as_micros());
         }

@@ -86,6 +86,19 @@ impl ActiveIndex {
         }
     }
 
+    /// An empty index of what will be behind `origin`, with room for as much as there is here: what comes next is most
+    /// often like what came before, and tables that need not grow are moved by nobody.
+    pub(crate) fn next(&self, origin: Origin) -> Self {
+        Self {
+            frames: Vec::with_capacity(self.frames.len()),
+            offsets: Vec::with_capacity(self.offsets.len()),
+            runs_by_stream: self.runs_by_stream.with_same_room(),
+            order_keys: self.order_keys.with_same_room(),
+            dedup_keys: self.dedup_keys.with_same_room(),
+            ..Self::new(origin)
+        }
+    }
+
     /// Says that a frame begins at `offset`; what is pushed next is in it.
     pub(crate) fn push_frame(&mut self, offset: u32) {
         self.frames.push(offset);
@@ -112,25 +125,58 @@ impl ActiveIndex {
         });
     }
 
-    /// Makes ready for `entries` with these keys, dedup keys that were just looked up: what they need of memory is loaded
-    /// for all at the same time, rather than for one after the other.
-    pub(crate) fn expect(&mut self, entries: usize, keys: &[EntryKeys]) {
+    /// Makes ready for `entries`.
+    pub(crate) fn expect(&mut self, entries: usize) {
         self.offsets.reserve(entries);
-        let order_keys = keys.iter().filter_map(|keys| keys.order);
-        self.order_keys.prefetch(order_keys.map(|hash| hash.0));
+    }
+
+    /// Says that entries with these keys are pushed next, each with [`push_offset`](Self::push_offset): a table at a time, so
+    /// that what the keys need of memory is loaded for many at the same time.
+    pub(crate) fn push_keys(&mut self, keys: impl Iterator<Item = EntryKeys> + Clone) {
+        let keys = (self.entries()..).zip(keys);
+        for (ordinal, keys) in keys.clone() {
+            self.push_dedup_key(ordinal, keys);
+        }
+        for (ordinal, keys) in keys.clone() {
+            self.push_order_key(ordinal, keys);
+        }
+        for (ordinal, keys) in keys {
+            self.push_expiry(ordinal, keys);
+        }
     }
 
     /// Adds the entry at `offset` to the run begun last.
     #[inline]
     pub(crate) fn push_entry(&mut self, offset: u32, keys: EntryKeys) {
         let ordinal = self.entries();
+        self.push_dedup_key(ordinal, keys);
+        self.push_order_key(ordinal, keys);
+        self.push_expiry(ordinal, keys);
+        self.push_offset(offset);
+    }
+
+    /// Adds the entry at `offset`, whose keys were pushed if it has any, to the run begun last.
+    #[inline]
+    pub(crate) fn push_offset(&mut self, offset: u32) {
         self.offsets.push(offset);
+    }
+
+    #[inline]
+    fn push_dedup_key(&mut self, ordinal: u32, keys: EntryKeys) {
         if let Some(KeyHash(tag)) = keys.dedup {
             self.dedup_keys.push(tag, ordinal);
         }
+    }
+
+    #[inline]
+    fn push_order_key(&mut self, ordinal: u32, keys: EntryKeys) {
         if let Some(KeyHash(tag)) = keys.order {
-            self.order_keys.push(tag, ordinal, |_| true);
+            self.order_keys.push_only(tag, ordinal);
         }
+    }
+
+    #[inline]
+    fn push_expiry(&mut self, ordinal: u32, keys: EntryKeys) {
         if keys.expires {
             self.expiring.push(ordinal);
         }

@@ -17,6 +17,14 @@ impl Latest {
         self.newest.heap_bytes() + self.before.capacity() * size_of::<(u32, u32)>()
     }
 
+    /// An empty one with room for as many tags as there are here.
+    pub(super) fn with_same_room(&self) -> Self {
+        Self {
+            newest: self.newest.with_same_room(),
+            before: HashMap::new(),
+        }
+    }
+
     pub(super) fn prefetch(&self, tags: impl Iterator<Item = u32>) {
         self.newest.prefetch(tags);
     }

@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::table::Table;
+use super::table::{Table, ValueMut};
 
 /// Lists of numbers below [`NUMBERS_MAX`], by tag.
 #[derive(Debug, Default)]
@@ -48,25 +48,27 @@ impl Postings {
             + self.arena.capacity() * size_of::<u32>()
     }
 
-    pub(super) fn prefetch(&self, tags: impl Iterator<Item = u32>) {
-        self.table.prefetch(tags);
+    /// Empty lists with room for as many tags as there are here.
+    pub(super) fn with_same_room(&self) -> Self {
+        Self {
+            table: self.table.with_same_room(),
+            ..Self::default()
+        }
     }
 
     /// Adds `number`, greater than all before, to the list under `tag` of which `is_it` takes a number, or to a new one.
     pub(super) fn push(&mut self, tag: u32, number: u32, is_it: impl Fn(u32) -> bool) {
-        let (lists, arena) = (&mut self.lists, &mut self.arena);
+        let (lists, arena) = (&self.lists, &self.arena);
         let is_it = |place| is_it(first(lists, arena, place));
-        match self.table.find_or_insert(tag, number, is_it) {
-            None => {}
-            Some(place) if place.get() & LIST != 0 => {
-                lists[(place.get() ^ LIST) as usize].push(number, arena);
-            }
-            Some(mut place) => {
-                let list = List::new(place.get(), number, arena);
-                place.set(LIST | lists.len() as u32);
-                lists.push(list);
-            }
-        }
+        let place = self.table.find_or_insert(tag, number, is_it);
+        push_behind(place, number, &mut self.lists, &mut self.arena);
+    }
+
+    /// Adds `number`, greater than all before, to the only list under `tag`, of which nothing need be looked at then.
+    #[inline]
+    pub(super) fn push_only(&mut self, tag: u32, number: u32) {
+        let place = self.table.find_or_insert(tag, number, |_| true);
+        push_behind(place, number, &mut self.lists, &mut self.arena);
     }
 
     /// The list under `tag` of which `is_it` takes a number; empty if there is none.
@@ -101,6 +103,23 @@ impl Postings {
     }
 }
 
+/// Adds `number` to the list at `place`; without a place it is in the table already.
+#[inline]
+fn push_behind(
+    place: Option<ValueMut<'_>>,
+    number: u32,
+    lists: &mut Vec<List>,
+    arena: &mut Vec<u32>,
+) {
+    let Some(mut place) = place else { return };
+    if place.get() & LIST != 0 {
+        return lists[(place.get() ^ LIST) as usize].push(number, arena);
+    }
+    let list = List::new(place.get(), number, arena);
+    place.set(LIST | lists.len() as u32);
+    lists.push(list);
+}
+
 /// A number of the list at `place`: the one that is quickest to find.
 fn first(lists: &[List], arena: &[u32], place: u32) -> u32 {
     if place & LIST == 0 {
@@ -118,6 +137,7 @@ impl List {
         Self { count: 2, chunk }
     }
 
+    #[inline]
     fn push(&mut self, number: u32, arena: &mut Vec<u32>) {
         let (size, taken) = chunk_of(self.count);
         if taken == 0 {
@@ -223,7 +243,10 @@ mod tests {
             let mut postings = Postings::default();
             let mut model: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
             for (number, tag) in (0..).step_by(2).zip(tags) {
-                postings.push(tag, number, |_| true);
+                match number % 4 {
+                    0 => postings.push(tag, number, |_| true),
+                    _ => postings.push_only(tag, number),
+                }
                 model.entry(tag).or_default().push(number);
             }
             prop_assert_eq!(postings.tags().count(), model.len());

@@ -42,6 +42,14 @@ impl Table {
         }
     }
 
+    /// An empty table that can take as many pairs as there are here, and some more, before it grows.
+    pub(super) fn with_same_room(&self) -> Self {
+        match u32::try_from(self.len + self.len / 2) {
+            Ok(0) | Err(_) => Self::default(),
+            Ok(homes) => Self::with_homes(homes.max(HOMES_MIN)),
+        }
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<u64>()
     }
@@ -129,7 +137,7 @@ impl Table {
     }
 
     fn grow(&mut self) {
-        let mut grown = Self::with_homes((self.homes / 2 * 3).max(HOMES_MIN));
+        let mut grown = Self::with_homes((self.homes * 2).max(HOMES_MIN));
         let mut free = 0;
         for slot in self.slots.iter().filter(|slot| **slot != EMPTY) {
             free = grown.home(tag_of(*slot)).max(free);
@@ -197,6 +205,22 @@ mod tests {
             table.insert(u32::MAX, value);
         }
         assert!(table.get(u32::MAX).eq(0..1000));
+    }
+
+    #[test]
+    fn a_table_with_the_same_room_takes_as_many_pairs_without_growing() {
+        let mut full = Table::default();
+        assert_eq!(full.with_same_room().heap_bytes(), 0);
+        for value in 0..10_000_u32 {
+            full.insert(value.wrapping_mul(0x9E37_79B9), value);
+        }
+        let mut next = full.with_same_room();
+        let bytes = next.heap_bytes();
+        for (tag, value) in full.pairs() {
+            next.insert(tag, value);
+        }
+        assert_eq!(next.heap_bytes(), bytes);
+        assert!(next.pairs().eq(full.pairs()));
     }
 
     #[test]

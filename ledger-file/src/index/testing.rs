@@ -204,13 +204,16 @@ impl Model {
                 let mut entries = entries.peekable();
                 let first = entries.peek().map_or(1, |entry| entry.spot.id);
                 index.push_run(number(stream), first);
-                for entry in entries {
-                    let keys = EntryKeys {
-                        dedup: entry.dedup.map(|key| hash(1, key)),
-                        order: entry.order.map(|key| hash(2, key)),
-                        expires: entry.expires,
-                    };
-                    index.push_entry(entry.spot.position.offset(), keys);
+                let keys_of = |entry: &Entry| EntryKeys {
+                    dedup: entry.dedup.map(|key| hash(1, key)),
+                    order: entry.order.map(|key| hash(2, key)),
+                    expires: entry.expires,
+                };
+                if first % 2 == 0 {
+                    index.push_keys(entries.clone().map(keys_of));
+                    entries.for_each(|it| index.push_offset(it.spot.position.offset()));
+                } else {
+                    entries.for_each(|it| index.push_entry(it.spot.position.offset(), keys_of(it)));
                 }
             }
             Fact::Name { name, stream } => {

@@ -49,9 +49,20 @@ impl<'a> Notes<'a> {
         self.index.push_run(stream, first_id);
     }
 
-    /// Says that `entries` are noted next, with these keys: what is done for all of them is not done for each.
-    pub(super) fn expect(&mut self, entries: usize, keys: &[EntryKeys]) {
-        self.index.expect(entries, keys);
+    /// Says that up to `entries` are noted next: what is done for all of them is not done for each.
+    pub(super) fn expect(&mut self, entries: usize) {
+        self.index.expect(entries);
+    }
+
+    /// Notes the keys of entries whose [offsets](Notes::offset) are noted next.
+    pub(super) fn keys_of(&mut self, keys: impl Iterator<Item = EntryKeys> + Clone) {
+        self.index.push_keys(keys);
+    }
+
+    /// Notes the entry at `offset` of the frame; its keys were noted if it has any.
+    #[inline]
+    pub(super) fn offset(&mut self, offset: u32) {
+        self.index.push_offset(self.frame + offset);
     }
 
     /// Notes the entry at `offset` of the frame.

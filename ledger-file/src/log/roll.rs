@@ -1,6 +1,6 @@
 //! Going on in the next segment.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::keeper::{Prepared, Sealed};
 use super::picture::Part;
@@ -10,7 +10,7 @@ use super::writer::{Changed, Turn};
 use crate::disk::Patience;
 use crate::error::{Failure, Result};
 use crate::format::Record;
-use crate::index::{ActiveIndex, Layer, Origin};
+use crate::index::{Layer, Origin};
 
 impl Turn<'_> {
     /// Seals the active segment, and goes on in the next.
@@ -60,12 +60,15 @@ impl Turn<'_> {
             bytes: self.writer.end,
         };
         self.shared.keeper().sealed.push(sealed);
-        let active = Arc::new(RwLock::new(ActiveIndex::new(Origin {
+        let origin = Origin {
             log_id: next.header.log_id,
             segment: next.header.segment,
             generation: next.header.generation,
             from: FIRST_FRAME,
-        })));
+        };
+        let full = self.writer.active.read();
+        let active = full.unwrap_or_else(PoisonError::into_inner).next(origin);
+        let active = Arc::new(RwLock::new(active));
         let writer = &mut *self.writer;
         writer.header = next.header;
         writer.file = Arc::clone(&next.file);

@@ -113,9 +113,12 @@ impl Section<'_, '_, '_> {
         keys: &[EntryKeys],
     ) -> u64 {
         let mut bytes = 0;
-        self.notes.expect(outcomes.len(), keys);
+        self.notes.expect(outcomes.len());
+        let new = keys.iter().zip(outcomes);
+        let new = new.filter(|(_, outcome)| !outcome.is_duplicate());
+        self.notes.keys_of(new.map(|(keys, _)| *keys));
         let mut section = self.frame.append_many(head);
-        for (index, (record, outcome)) in records.iter().zip(outcomes).enumerate() {
+        for (record, outcome) in records.iter().zip(outcomes) {
             if outcome.is_duplicate() {
                 continue;
             }
@@ -124,9 +127,7 @@ impl Section<'_, '_, '_> {
                 Some(block) => section.push_compressed(&record, &block),
                 None => section.push(&record),
             };
-            // Without any keys there are none to look at.
-            let keys = keys.get(index).copied().unwrap_or_default();
-            self.notes.entry(offset, keys);
+            self.notes.offset(offset);
             bytes += record.payload.len() as u64;
         }
         section.finish();
