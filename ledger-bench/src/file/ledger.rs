@@ -1,5 +1,6 @@
 //! Our own log as a contestant: plain, and with an order key and a dedup key on every entry.
 
+use std::array;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -101,7 +102,7 @@ pub(super) fn options(promise: Promise) -> FileOptions {
 
 /// The keys of a batch, one behind the other.
 #[derive(Default)]
-struct Keys(String);
+struct Keys(Vec<u8>);
 
 impl Keys {
     const DEDUP: usize = 16;
@@ -109,10 +110,10 @@ impl Keys {
     const BOTH: usize = Self::DEDUP + Self::ORDER;
 
     /// Cheaper than a formatter, whose time would be taken for the log's.
-    fn push_hex(&mut self, number: u64, digits: usize) {
-        let digit = |place| b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
-        self.0
-            .extend((0..digits).rev().map(|place| char::from(digit(place))));
+    fn push_hex<const DIGITS: usize>(&mut self, number: u64) {
+        let nibble = |place| (number >> (4 * (DIGITS - 1 - place))) as usize & 15;
+        let digits: [u8; DIGITS] = array::from_fn(|place| b"0123456789abcdef"[nibble(place)]);
+        self.0.extend_from_slice(&digits);
     }
 
     fn with_keys<'a>(&'a mut self, records: &[&'a [u8]]) -> Result<Vec<NewRecord<'a>>> {
@@ -120,12 +121,13 @@ impl Keys {
         for record in records {
             let number = Number::of(record).ok_or("a record without a number")?;
             let order_key = number.sequence() % ORDER_KEYS;
-            self.push_hex(number.scrambled(), Self::DEDUP);
-            self.push_hex(order_key, Self::ORDER);
+            self.push_hex::<{ Self::DEDUP }>(number.scrambled());
+            self.push_hex::<{ Self::ORDER }>(order_key);
         }
+        let keys = str::from_utf8(&self.0)?;
         let keyed = |(place, record): (usize, &&'a [u8])| {
             let (dedup_key, order_key) =
-                self.0[place * Self::BOTH..][..Self::BOTH].split_at(Self::DEDUP);
+                keys[place * Self::BOTH..][..Self::BOTH].split_at(Self::DEDUP);
             NewRecord::octets(record)
                 .dedup_key(dedup_key)
                 .order_key(order_key)
