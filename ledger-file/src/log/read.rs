@@ -7,6 +7,7 @@ use ledger_core::{Direction, Entry, Filter, Page, ReadOptions, StreamName, Times
 use super::changes::{Changes, Said};
 use super::streams::StreamState;
 use super::view::View;
+use super::visit::{Each, Visit};
 use crate::error::Result;
 use crate::format::{EntryRef, Fields, Malformed, Position};
 use crate::index::{Spot, Stretch};
@@ -102,8 +103,9 @@ impl Reading<'_> {
         ids: Range<u64>,
         direction: Direction,
         limit: usize,
-        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+        each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
+        let mut each = Each::new(each);
         let mut stretches: Vec<Stretch> = Vec::new();
         let number = self.state.number;
         let look = self.view.look();
@@ -121,22 +123,17 @@ impl Reading<'_> {
     }
 
     /// Shows `each` the entries of a stretch, the last one first.
-    fn backwards(
-        &self,
-        stretch: Stretch,
-        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
+    fn backwards(&self, stretch: Stretch, each: &mut impl Visit) -> Result<ControlFlow<()>> {
         let mut kept = Vec::with_capacity(stretch.count as usize);
-        let flow = self
-            .view
-            .entries(self.state.number, stretch, |id, recorded_at, entry| {
-                kept.push((id, recorded_at, entry.raw().to_vec()));
-                Ok(ControlFlow::Continue(()))
-            })?;
+        let mut keep = Each::new(|id, recorded_at, entry: EntryRef<'_>| {
+            kept.push((id, recorded_at, entry.raw().to_vec()));
+            Ok(ControlFlow::Continue(()))
+        });
+        let flow = self.view.entries(self.state.number, stretch, &mut keep)?;
         for (id, recorded_at, raw) in kept.iter().rev() {
             let entry = EntryRef::parse(raw)
                 .map_err(|malformed| self.view.malformed(stretch.position, malformed))?;
-            if each(*id, *recorded_at, entry)?.is_break() {
+            if each.visit(*id, *recorded_at, entry)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
