@@ -5,10 +5,14 @@
 
 use std::borrow::Cow;
 
-use ledger_core::{Bytes, ContentType, Entry, NewEntry, Payload, StreamName, Timestamp};
+use ledger_core::Timestamp;
+#[cfg(any(test, fuzzing))]
+use ledger_core::{Entry, StreamName};
 
 use super::input::{Input, Malformed};
 use super::lists::{Pairs, Tags};
+#[cfg(any(test, fuzzing))]
+use super::owning::Owning;
 use super::payload::decompress;
 
 /// The bits of an entry's flags.
@@ -210,7 +214,7 @@ impl<'a> EntryRef<'a> {
     }
 
     /// The payload, by fields that were read already.
-    fn payload_with(&self, fields: &Fields<'a>) -> Result<Cow<'a, [u8]>> {
+    pub(super) fn payload_with(&self, fields: &Fields<'a>) -> Result<Cow<'a, [u8]>> {
         if fields.is_compressed {
             return Ok(Cow::Owned(decompress(self.stored, fields.payload_bytes)?));
         }
@@ -233,6 +237,7 @@ impl<'a> EntryRef<'a> {
     ///
     /// # Errors
     /// Something about it is malformed.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn to_entry(
         self,
         stream: &StreamName,
@@ -240,20 +245,7 @@ impl<'a> EntryRef<'a> {
         recorded_at: Timestamp,
     ) -> Result<Entry<u64>> {
         let fields = self.fields()?;
-        let bytes = match self.payload_with(&fields)? {
-            Cow::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-            Cow::Owned(bytes) => bytes.into(),
-        };
-        let content_type = ContentType::from_stored(fields.content_type);
-        let mut new = NewEntry::new(Payload::new(bytes, content_type));
-        new.kind = fields.kind.map(str::to_owned);
-        new.order_key = fields.order_key.map(str::to_owned);
-        new.dedup_key = fields.dedup_key.map(str::to_owned);
-        new.schema_version = fields.schema_version;
-        new.metadata = fields.metadata.to_map()?;
-        new.tags = fields.tags.to_set()?;
-        new.expires_at = fields.expires_at;
-        Ok(Entry::recorded(id, stream.clone(), recorded_at, new))
+        Owning::new(stream).entry(id, recorded_at, self, &fields)
     }
 }
 

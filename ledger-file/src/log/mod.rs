@@ -373,6 +373,8 @@ impl Log {
 impl Log {
     /// Reads one page: one consistent state of the stream.
     ///
+    /// Small payloads of a page share memory: whoever keeps an entry for long keeps up to 16 KiB of its neighbours with it.
+    ///
     /// # Errors
     /// As [`Store::read`](ledger_core::Store::read).
     pub fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {
