@@ -113,6 +113,12 @@ impl StagePage for Mapping {
     }
 }
 
+/// How the system is asked to have bytes in memory. Where it can map them too, that spares it a look at each page before.
+#[cfg(target_os = "linux")]
+const AT_ONCE: Advice = Advice::PopulateRead;
+#[cfg(not(target_os = "linux"))]
+const AT_ONCE: Advice = Advice::WillNeed;
+
 /// The beginning of a file as memory, to be read.
 #[derive(Debug)]
 pub(crate) struct FileMap(MmapRaw);
@@ -138,13 +144,13 @@ impl FileMap {
         Some(unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(range.start), len) })
     }
 
-    /// Says that all bytes of `range` are about to be looked at, so that the disk is asked for them at once, and not for a
-    /// page at a time.
+    /// Says that all bytes of `range` are about to be looked at, so that they are read and mapped at once, and not a page
+    /// at a time.
     pub(crate) fn will_need(&self, range: Range<usize>) {
         let end = range.end.min(self.0.len());
         if let Some(len) = end.checked_sub(range.start) {
             // Who is not heard waits longer, and no more.
-            let _heard = self.0.advise_range(Advice::WillNeed, range.start, len);
+            let _heard = self.0.advise_range(AT_ONCE, range.start, len);
         }
     }
 }

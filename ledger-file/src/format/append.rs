@@ -181,10 +181,10 @@ impl<'a> Entries<'a> {
             .left
             .checked_sub(1)
             .ok_or(Malformed("an append has more entries than it says"))?;
-        let entry = EntryRef::parse(self.rest)?;
-        let (offset, used) = (self.offset, entry.raw().len());
-        self.rest = &self.rest[used..];
-        self.offset += used as u32;
+        let offset = self.offset;
+        let (entry, rest) = EntryRef::split(self.rest)?;
+        self.offset += entry.raw().len() as u32;
+        self.rest = rest;
         Ok((offset, entry))
     }
 }

@@ -5,10 +5,14 @@
 
 use std::borrow::Cow;
 
-use ledger_core::{Bytes, ContentType, Entry, NewEntry, Payload, StreamName, Timestamp};
+use ledger_core::Timestamp;
+#[cfg(any(test, fuzzing))]
+use ledger_core::{Entry, StreamName};
 
 use super::input::{Input, Malformed};
 use super::lists::{Pairs, Tags};
+#[cfg(any(test, fuzzing))]
+use super::owning::Owning;
 use super::payload::decompress;
 
 /// The bits of an entry's flags.
@@ -44,11 +48,15 @@ pub(super) mod more {
 pub(super) const JSON: &str = "application/json";
 pub(super) const OCTETS: &str = "application/octet-stream";
 
+/// What stands before a short payload: flags and length.
+const SHORT_HEAD_BYTES: usize = 2;
+
 type Result<T> = std::result::Result<T, Malformed>;
 
 /// An entry in the bytes of its frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryRef<'a> {
+    flags: u8,
     raw: &'a [u8],
     fields: &'a [u8],
     stored: &'a [u8],
@@ -80,14 +88,23 @@ impl<'a> EntryRef<'a> {
     /// The bytes end within it.
     #[inline]
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self> {
-        match Self::parse_short(bytes) {
+        Self::split(bytes).map(|(entry, _)| entry)
+    }
+
+    /// Reads the entry at the front of `bytes`, and tells what is behind it.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    #[inline]
+    pub(crate) fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
+        match Self::split_plain(bytes) {
             Some(plain) => Ok(plain),
-            None => Self::parse_any(bytes),
+            None => Self::split_any(bytes),
         }
     }
 
-    #[inline]
-    fn parse_any(bytes: &'a [u8]) -> Result<Self> {
+    #[inline(never)]
+    fn split_any(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
         let mut input = Input::new(bytes);
         let flags = input.u8()?;
         let stored_bytes = input.varint()?;
@@ -97,27 +114,33 @@ impl<'a> EntryRef<'a> {
             input.prefixed()?
         };
         let stored = input.bytes(stored_bytes)?;
-        let raw = &bytes[..bytes.len() - input.len()];
-        Ok(Self {
-            raw,
+        let entry = Self {
+            flags,
+            raw: &bytes[..bytes.len() - input.len()],
             fields,
             stored,
-        })
+        };
+        Ok((entry, input.rest()))
     }
 
-    /// Reads an entry that has no fields and a payload of fewer than 128 bytes, as most of many entries do.
+    /// As [`split`](Self::split), of an entry that [is plain](Self::is_plain) and has a payload of fewer than 128 bytes, as
+    /// most of many entries do; none if it does not.
     #[inline]
-    fn parse_short(bytes: &'a [u8]) -> Option<Self> {
-        let [flags, len @ ..0x80, rest @ ..] = bytes else {
+    pub(crate) fn split_plain(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let [flags, len @ ..0x80, ..] = *bytes else {
             return None;
         };
-        let stored = rest.get(..usize::from(*len))?;
-        let raw = &bytes[..2 + stored.len()];
-        (flags & flag::FIELDS == 0).then_some(Self {
+        if flags & flag::FIELDS != 0 {
+            return None;
+        }
+        let (raw, rest) = bytes.split_at_checked(SHORT_HEAD_BYTES + usize::from(len))?;
+        let entry = Self {
+            flags,
             raw,
             fields: &[],
-            stored,
-        })
+            stored: &raw[SHORT_HEAD_BYTES..],
+        };
+        Some((entry, rest))
     }
 
     /// All of the entry's bytes. For copying it as it is.
@@ -125,35 +148,31 @@ impl<'a> EntryRef<'a> {
         self.raw
     }
 
-    fn flags(&self) -> u8 {
-        self.raw[0]
-    }
-
     /// Whether it has nothing but a payload, of JSON or octets.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.flags() & flag::FIELDS == 0
+        self.flags & flag::FIELDS == 0
     }
 
-    /// What it has beside its payload, if that is nothing: [`fields`](Self::fields) apart from the payload's length.
+    /// What it has beside its payload, if it is plain: [`fields`](Self::fields) apart from the payload's length.
     #[inline]
-    pub(crate) fn plain_fields(&self) -> Option<&'static Fields<'static>> {
+    pub(crate) fn plain_fields(&self) -> &'static Fields<'static> {
+        debug_assert!(self.is_plain());
         static OCTETS: Fields<'_> = Fields::NONE;
         static JSON: Fields<'_> = Fields {
             content_type: self::JSON,
             ..Fields::NONE
         };
-        let fields = match self.flags() & flag::JSON {
+        match self.flags & flag::JSON {
             0 => &OCTETS,
             _ => &JSON,
-        };
-        self.is_plain().then_some(fields)
+        }
     }
 
     /// Whether the payload stands in the entry as it was appended.
     #[inline]
     fn is_payload_stored(&self) -> bool {
-        self.flags() & flag::MORE == 0
+        self.flags & flag::MORE == 0
     }
 
     /// What it has beside its payload.
@@ -163,14 +182,14 @@ impl<'a> EntryRef<'a> {
     #[inline]
     pub(crate) fn fields(&self) -> Result<Fields<'a>> {
         let mut fields = Fields {
-            content_type: known_content_type(self.flags()),
+            content_type: known_content_type(self.flags),
             payload_bytes: self.stored.len() as u64,
             ..Fields::NONE
         };
         if !self.is_plain() {
-            fields.read(self.flags(), Input::new(self.fields))?;
+            fields.read(self.flags, Input::new(self.fields))?;
         }
-        if fields.is_tombstone && (!self.stored.is_empty() || self.flags() != flag::MORE) {
+        if fields.is_tombstone && (!self.stored.is_empty() || self.flags != flag::MORE) {
             return Err(Malformed("a tombstone holds something"));
         }
         Ok(fields)
@@ -188,13 +207,14 @@ impl<'a> EntryRef<'a> {
         self.decoded_payload()
     }
 
+    /// Takes the entry by value: what is borrowed for this has to lie in memory, which costs the rest.
     #[cold]
-    fn decoded_payload(&self) -> Result<Cow<'a, [u8]>> {
+    fn decoded_payload(self) -> Result<Cow<'a, [u8]>> {
         self.payload_with(&self.fields()?)
     }
 
     /// The payload, by fields that were read already.
-    fn payload_with(&self, fields: &Fields<'a>) -> Result<Cow<'a, [u8]>> {
+    pub(super) fn payload_with(&self, fields: &Fields<'a>) -> Result<Cow<'a, [u8]>> {
         if fields.is_compressed {
             return Ok(Cow::Owned(decompress(self.stored, fields.payload_bytes)?));
         }
@@ -217,6 +237,7 @@ impl<'a> EntryRef<'a> {
     ///
     /// # Errors
     /// Something about it is malformed.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn to_entry(
         self,
         stream: &StreamName,
@@ -224,20 +245,7 @@ impl<'a> EntryRef<'a> {
         recorded_at: Timestamp,
     ) -> Result<Entry<u64>> {
         let fields = self.fields()?;
-        let bytes = match self.payload_with(&fields)? {
-            Cow::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-            Cow::Owned(bytes) => bytes.into(),
-        };
-        let content_type = ContentType::from_stored(fields.content_type);
-        let mut new = NewEntry::new(Payload::new(bytes, content_type));
-        new.kind = fields.kind.map(str::to_owned);
-        new.order_key = fields.order_key.map(str::to_owned);
-        new.dedup_key = fields.dedup_key.map(str::to_owned);
-        new.schema_version = fields.schema_version;
-        new.metadata = fields.metadata.to_map()?;
-        new.tags = fields.tags.to_set()?;
-        new.expires_at = fields.expires_at;
-        Ok(Entry::recorded(id, stream.clone(), recorded_at, new))
+        Owning::new(stream).entry(id, recorded_at, self, &fields)
     }
 }
 

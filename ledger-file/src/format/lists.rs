@@ -41,6 +41,9 @@ impl<'a> Pairs<'a> {
     /// # Errors
     /// The bytes are no pairs.
     pub(crate) fn to_map(self) -> Result<TextMap, Malformed> {
+        if self.0.is_empty() {
+            return Ok(TextMap::new());
+        }
         self.iter()
             .map(|pair| pair.map(|(key, value)| (key.to_owned(), value.to_owned())))
             .collect()
@@ -78,6 +81,9 @@ impl<'a> Tags<'a> {
     /// # Errors
     /// The bytes are no tags.
     pub(crate) fn to_set(self) -> Result<BTreeSet<String>, Malformed> {
+        if self.0.is_empty() {
+            return Ok(BTreeSet::new());
+        }
         self.iter().map(|tag| tag.map(str::to_owned)).collect()
     }
 }

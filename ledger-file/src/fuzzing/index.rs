@@ -92,7 +92,7 @@ fn file_of(mut source: Source<'_>) -> Vec<u8> {
     for _ in 0..blocks_total {
         let (fence, block) = (source.array::<8>(), block_of(&mut source));
         directory.extend(fence);
-        directory.extend(crc32c::crc32c(&block).to_le_bytes());
+        directory.extend(crc_fast::crc32_iscsi(&block).to_le_bytes());
         blocks.extend(block);
     }
     let mut header = Vec::from(b"LEDGERIX\x01\0\0\0");
@@ -102,10 +102,10 @@ fn file_of(mut source: Source<'_>) -> Vec<u8> {
     header.extend(highest_stream);
     header.extend([ORIGIN.from, TO].map(u32::to_le_bytes).as_flattened());
     header.extend(words);
-    header.extend(crc32c::crc32c(&directory).to_le_bytes());
+    header.extend(crc_fast::crc32_iscsi(&directory).to_le_bytes());
     header.extend(counts);
     let mut header = padded(&header, HEADER_CHECKSUM);
-    header.extend(crc32c::crc32c(&header).to_le_bytes());
+    header.extend(crc_fast::crc32_iscsi(&header).to_le_bytes());
     [header, blocks, directory].concat()
 }
 

@@ -78,7 +78,7 @@ fn claims(content: &[u8], header: &SegmentHeader) -> impl Iterator<Item = Positi
 /// Bytes as a manifest, with the checksum that is there and with the right one.
 pub fn manifest(bytes: &[u8]) {
     let mut corrected = bytes.to_vec();
-    corrected.extend(crc32c::crc32c(bytes).to_le_bytes());
+    corrected.extend(crc_fast::crc32_iscsi(bytes).to_le_bytes());
     for bytes in [bytes, &corrected] {
         if let Ok(manifest) = Manifest::decode(bytes) {
             assert_eq!(manifest.encode(), bytes);

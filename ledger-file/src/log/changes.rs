@@ -8,7 +8,7 @@ use crate::format::{Position, StreamNumber};
 use crate::index::ChangeKind;
 
 /// What was said about some entries of a stream. Of most entries nothing ever is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Changes(Vec<(u64, ChangeKind, Position)>);
 
 /// What holds of an entry now.

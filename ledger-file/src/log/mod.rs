@@ -8,8 +8,8 @@
 //! - an `append` is a `plan`, decided by `evidence`, and then a `section` for each stream; `retention`, `marks`, `names` and
 //!   `checkpoints` are the rarer changes;
 //! - the `seam` is where the store asks without waiting, and `followers` are woken;
-//! - a `view` is the log at one moment, through a `picture` of its `segment`s, of which it reads `frames` and `walk`s through entries;
-//!   what was `checked` is not checked again; `streams` remembers what was looked up last; `read` makes pages, with the `changes`
+//! - a `view` is the log at one moment, through a `picture` of its `segment`s, of which it reads `frames` and `walk`s through entries
+//!   with whoever `visit`s them; what was `checked` is not checked again; `streams` remembers what was looked up last; `read` makes pages, with the `changes`
 //!   made to entries since, and `scan` lends entries;
 //! - the `keeper` knows which files are the log, and `tidy` does what can be done later;
 //! - `repair` takes out of a log what is damaged.
@@ -58,6 +58,7 @@ mod tail;
 mod tidy;
 mod verify;
 mod view;
+mod visit;
 mod walk;
 mod writer;
 
@@ -372,6 +373,8 @@ impl Log {
 impl Log {
     /// Reads one page: one consistent state of the stream.
     ///
+    /// Small payloads of a page share memory: whoever keeps an entry for long keeps up to 16 KiB of its neighbours with it.
+    ///
     /// # Errors
     /// As [`Store::read`](ledger_core::Store::read).
     pub fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {
@@ -430,16 +433,9 @@ impl Log {
         mut each: impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
     ) -> Result<Option<u64>> {
         self.enter(stream)?;
+        // What was shown is not shown again when an index had to be made anew.
         let mut last = None;
-        self.ask(|| {
-            // What was shown is not shown again when an index had to be made anew.
-            let after = last.unwrap_or(after);
-            let shown = self.shared.scan(stream, after, &mut |record| {
-                last = Some(record.id());
-                each(record)
-            })?;
-            Ok(shown)
-        })?;
+        self.ask(|| self.shared.scan(stream, after, &mut last, &mut each))?;
         Ok(last)
     }
 }

@@ -7,8 +7,9 @@ use ledger_core::{Direction, Entry, Filter, Page, ReadOptions, StreamName, Times
 use super::changes::{Changes, Said};
 use super::streams::StreamState;
 use super::view::View;
+use super::visit::{Each, Visit};
 use crate::error::Result;
-use crate::format::{EntryRef, Fields, Malformed, Position};
+use crate::format::{EntryRef, Fields, Malformed, Owning, Position};
 use crate::index::{Spot, Stretch};
 
 /// How many entries are looked at in one go when nobody knows how many of them match: few at first.
@@ -34,6 +35,7 @@ impl Reading<'_> {
         let mut collected = Collected {
             reading: self,
             options,
+            owning: Owning::new(self.name),
             entries: Vec::new(),
             tombstones: Vec::new(),
         };
@@ -102,8 +104,9 @@ impl Reading<'_> {
         ids: Range<u64>,
         direction: Direction,
         limit: usize,
-        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+        each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
+        let mut each = Each::new(each);
         let mut stretches: Vec<Stretch> = Vec::new();
         let number = self.state.number;
         let look = self.view.look();
@@ -121,22 +124,17 @@ impl Reading<'_> {
     }
 
     /// Shows `each` the entries of a stretch, the last one first.
-    fn backwards(
-        &self,
-        stretch: Stretch,
-        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
+    fn backwards(&self, stretch: Stretch, each: &mut impl Visit) -> Result<ControlFlow<()>> {
         let mut kept = Vec::with_capacity(stretch.count as usize);
-        let flow = self
-            .view
-            .entries(self.state.number, stretch, |id, recorded_at, entry| {
-                kept.push((id, recorded_at, entry.raw().to_vec()));
-                Ok(ControlFlow::Continue(()))
-            })?;
+        let mut keep = Each::new(|id, recorded_at, entry: EntryRef<'_>| {
+            kept.push((id, recorded_at, entry.raw().to_vec()));
+            Ok(ControlFlow::Continue(()))
+        });
+        let flow = self.view.entries(self.state.number, stretch, &mut keep)?;
         for (id, recorded_at, raw) in kept.iter().rev() {
             let entry = EntryRef::parse(raw)
                 .map_err(|malformed| self.view.malformed(stretch.position, malformed))?;
-            if each(*id, *recorded_at, entry)?.is_break() {
+            if each.visit(*id, *recorded_at, entry)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -256,6 +254,7 @@ fn take_part(rest: &mut Range<u64>, direction: Direction, limit: u64) -> Range<u
 struct Collected<'a> {
     reading: &'a Reading<'a>,
     options: &'a ReadOptions<u64>,
+    owning: Owning<'a>,
     entries: Vec<Entry<u64>>,
     tombstones: Vec<u64>,
 }
@@ -275,8 +274,9 @@ impl Collected<'_> {
     fn reserve(&mut self, ids: &Range<u64>) {
         if self.options.filter.is_empty() {
             let count = usize::try_from(ids.end - ids.start).unwrap_or(usize::MAX);
-            self.entries
-                .reserve(count.min(self.options.limit).min(RESERVED_MAX));
+            let count = count.min(self.options.limit);
+            self.entries.reserve(count.min(RESERVED_MAX));
+            self.owning.expect(count);
         }
     }
 
@@ -294,16 +294,21 @@ impl Collected<'_> {
         let view = self.reading.view;
         let place = Position::ZERO;
         let malformed = |malformed: Malformed| view.malformed(place, malformed);
-        let fields = entry.fields().map_err(malformed)?;
+        let decoded;
+        let fields = if entry.is_plain() {
+            entry.plain_fields()
+        } else {
+            decoded = entry.fields().map_err(malformed)?;
+            &decoded
+        };
         let said = changes.about(id);
-        if is_gone(&fields, said, self.reading.now) {
+        if is_gone(fields, said, self.reading.now) {
             if self.options.tombstones {
                 self.tombstones.push(id);
             }
-        } else if may_match(&self.options.filter, &fields) {
-            let mut taken = entry
-                .to_entry(self.reading.name, id, recorded_at)
-                .map_err(malformed)?;
+        } else if may_match(&self.options.filter, fields) {
+            let taken = self.owning.entry(id, recorded_at, entry, fields);
+            let mut taken = taken.map_err(malformed)?;
             if let Some(Said::Marked(position)) = said {
                 super::marks::apply(view, position, &mut taken)?;
             }

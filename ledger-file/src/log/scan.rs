@@ -10,6 +10,7 @@ use super::changes::Changes;
 use super::read::is_gone;
 use super::shared::Shared;
 use super::view::View;
+use super::visit::Visit;
 use crate::disk::Patience;
 use crate::error::Result;
 use crate::format::{EntryRef, Fields, Malformed, StreamNumber};
@@ -46,12 +47,8 @@ impl<'a> RecordRef<'a> {
     /// [`Corrupt`](ledger_core::Error::Corrupt): it could not be decompressed.
     #[inline]
     pub fn payload(&self) -> ledger_core::Result<Cow<'a, [u8]>> {
-        self.entry
-            .payload()
-            .map_err(|Malformed(reason)| ledger_core::Error::Corrupt {
-                place: format!("entry {}", self.id),
-                reason: reason.into(),
-            })
+        let payload = self.entry.payload();
+        payload.map_err(|malformed| damaged(self.id, malformed))
     }
 
     /// How the payload is encoded.
@@ -85,86 +82,124 @@ impl<'a> RecordRef<'a> {
     }
 }
 
+#[cold]
+fn damaged(id: u64, Malformed(reason): Malformed) -> ledger_core::Error {
+    ledger_core::Error::Corrupt {
+        place: format!("entry {id}"),
+        reason: reason.into(),
+    }
+}
+
 impl Shared {
-    /// Shows `each` the entries of a stream behind the id `after`, until it says to stop. Answers the last id shown.
+    /// Shows `each` the entries of a stream behind the id `after`, or behind `last` if there was one already, until it
+    /// says to stop. Leaves in `last` which was shown last, also if it fails.
     pub(super) fn scan(
         &self,
         stream: &StreamName,
         after: u64,
+        last: &mut Option<u64>,
         each: &mut impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
-    ) -> Result<Option<u64>> {
+    ) -> Result<()> {
         let (view, state) = self.seen(stream, Patience::Wait)?;
         let Some(state) = state else {
-            return Ok(None);
+            return Ok(());
         };
+        let after = last.unwrap_or(after);
         let mut scan = Scan {
             view: &view,
             stream: state.number,
+            changes: Changes::default(),
             now: OnceCell::new(),
+            each,
             last: None,
             is_over: false,
         };
-        let (mut start, end) = (state.first.max(after.saturating_add(1)), state.head + 1);
-        let mut part_max = PART_MIN;
-        while start < end && !scan.is_over {
-            let part = start..end.min(start + part_max);
-            (start, part_max) = (part.end, (8 * part_max).min(PART_MAX));
-            scan.part(part, each)?;
-        }
-        Ok(scan.last)
+        let scanned = scan.run(state.first.max(after.saturating_add(1))..state.head + 1);
+        *last = scan.last.or(*last);
+        scanned
     }
 }
 
 /// A scan under way.
-struct Scan<'a> {
+struct Scan<'a, F> {
     view: &'a View<'a>,
     stream: StreamNumber,
+    /// What was said about the entries of this part.
+    changes: Changes,
     /// Looked at by the first entry that may have expired.
     now: OnceCell<Timestamp>,
+    each: &'a mut F,
     /// The last id that was shown.
     last: Option<u64>,
     is_over: bool,
 }
 
-impl Scan<'_> {
-    fn part(
-        &mut self,
-        ids: Range<u64>,
-        each: &mut impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
-    ) -> Result<()> {
-        let (view, stream) = (self.view, self.stream);
-        let changes = Changes::of(view, stream, ids.clone())?;
-        view.ascending(stream, ids, |id, recorded_at, entry| {
-            let decoded;
-            let fields = match entry.plain_fields().filter(|_| changes.is_empty()) {
-                Some(fields) => fields,
-                None => {
-                    decoded = self.fields(entry)?;
-                    if is_gone(&decoded, changes.about(id), self.now()) {
-                        return Ok(ControlFlow::Continue(()));
-                    }
-                    &decoded
-                }
-            };
-            self.last = Some(id);
-            let flow = each(RecordRef {
-                id,
-                recorded_at,
-                entry,
-                fields,
-            });
-            self.is_over = flow.is_break();
-            Ok(flow)
-        })
+impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Scan<'_, F> {
+    fn run(&mut self, ids: Range<u64>) -> Result<()> {
+        let (mut start, mut part_max) = (ids.start, PART_MIN);
+        while start < ids.end && !self.is_over {
+            let part = start..ids.end.min(start + part_max);
+            (start, part_max) = (part.end, (8 * part_max).min(PART_MAX));
+            self.changes = Changes::of(self.view, self.stream, part.clone())?;
+            self.view.ascending(self.stream, part, self)?;
+        }
+        Ok(())
     }
 
     #[inline]
-    fn fields<'e>(&self, entry: EntryRef<'e>) -> Result<Fields<'e>> {
-        let fields = entry.fields();
-        fields.map_err(|malformed| self.view.malformed(self.view.end(), malformed))
+    fn show(&mut self, record: RecordRef<'_>) -> ControlFlow<()> {
+        self.last = Some(record.id);
+        let flow = (self.each)(record);
+        if flow.is_break() {
+            self.is_over = true;
+        }
+        flow
     }
 
     fn now(&self) -> Timestamp {
         *self.now.get_or_init(|| self.view.shared().now())
+    }
+}
+
+impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Visit for Scan<'_, F> {
+    #[inline(never)]
+    fn visit(
+        &mut self,
+        id: u64,
+        recorded_at: Timestamp,
+        entry: EntryRef<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let fields = entry.fields();
+        let fields = fields.map_err(|malformed| self.view.malformed(self.view.end(), malformed))?;
+        if is_gone(&fields, self.changes.about(id), self.now()) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        Ok(self.show(RecordRef {
+            id,
+            recorded_at,
+            entry,
+            fields: &fields,
+        }))
+    }
+
+    /// Nothing but a purge can have taken a plain entry away, and purges are changes.
+    #[inline]
+    fn wants_plain(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    #[inline]
+    fn visit_plain(
+        &mut self,
+        id: u64,
+        recorded_at: Timestamp,
+        plain: EntryRef<'_>,
+    ) -> Result<ControlFlow<()>> {
+        Ok(self.show(RecordRef {
+            id,
+            recorded_at,
+            entry: plain,
+            fields: plain.plain_fields(),
+        }))
     }
 }

@@ -11,6 +11,7 @@ use ledger_core::{Direction, Timestamp};
 use super::picture::Picture;
 use super::shared::Shared;
 use super::streams::StreamState;
+use super::visit::Each;
 use crate::disk::Patience;
 use crate::error::{Failure, Result};
 use crate::format::{Append, EntryRef, Frame, Malformed, Position, Record, StreamNumber};
@@ -228,12 +229,13 @@ impl View<'_> {
             position: spot.position,
         };
         let (mut take, mut taken) = (Some(take), None);
-        let _broken_off = self.entries(stream, stretch, |_, recorded_at, entry| {
+        let mut first = Each::new(|_, recorded_at, entry| {
             if let Some(take) = take.take() {
                 taken = Some(take(recorded_at, entry)?);
             }
             Ok(ControlFlow::Break(()))
-        })?;
+        });
+        let _broken_off = self.entries(stream, stretch, &mut first)?;
         taken.ok_or_else(|| self.misled(spot.position))
     }
 

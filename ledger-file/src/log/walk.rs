@@ -9,6 +9,7 @@ use super::checked::Section;
 use super::frames::{CHUNK_BYTES_MIN, with_buffer};
 use super::segment::Segment;
 use super::view::View;
+use super::visit::Visit;
 use crate::error::Result;
 use crate::format::{Append, EntryRef, Frame, Record, StreamNumber};
 use crate::index::Stretch;
@@ -25,14 +26,14 @@ impl View<'_> {
         &self,
         stream: StreamNumber,
         ids: Range<u64>,
-        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+        each: &mut impl Visit,
     ) -> Result<()> {
         let mut stretches: Vec<Stretch> = Vec::new();
         let limit = usize::try_from(ids.end - ids.start).unwrap_or(usize::MAX);
         self.look()
             .entries(stream, ids, Direction::Ascending, limit, &mut stretches)?;
         for stretch in stretches {
-            if self.entries(stream, stretch, &mut each)?.is_break() {
+            if self.entries(stream, stretch, each)?.is_break() {
                 break;
             }
         }
@@ -44,7 +45,7 @@ impl View<'_> {
         &self,
         stream: StreamNumber,
         stretch: Stretch,
-        mut each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+        each: &mut impl Visit,
     ) -> Result<ControlFlow<()>> {
         let frame = self.frame_of(stretch.position)?;
         let segment = self.picture.segment_of(frame)?;
@@ -58,10 +59,8 @@ impl View<'_> {
         while walk.next < walk.end {
             let checked = segment.checked().section(walk.frame, stream, walk.next);
             let flow = match checked.filter(|section| walk.can_begin_in(section)) {
-                Some(section) => {
-                    self.entries_of_section(segment, &section, &mut walk, &mut each)?
-                }
-                None => self.entries_of_frames(segment, &mut walk, &mut each)?,
+                Some(section) => self.entries_of_section(segment, &section, &mut walk, each)?,
+                None => self.entries_of_frames(segment, &mut walk, each)?,
             };
             if flow.is_break() {
                 return Ok(flow);
@@ -75,7 +74,7 @@ impl View<'_> {
         &self,
         segment: &Segment,
         walk: &mut Walk,
-        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+        each: &mut impl Visit,
     ) -> Result<ControlFlow<()>> {
         let mut flow = ControlFlow::Continue(());
         walk.at = None;
@@ -104,13 +103,13 @@ impl View<'_> {
         frame: &Frame<'_>,
         append: &Append<'_>,
         walk: &mut Walk,
-        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+        each: &mut impl Visit,
     ) -> Result<ControlFlow<()>> {
         let malformed = |malformed| self.malformed(frame.position(), malformed);
         let mut bytes = append.bytes();
         for _ in append.head.first_id..walk.next {
-            let passed_over = EntryRef::parse(bytes).map_err(malformed)?;
-            bytes = &bytes[passed_over.raw().len()..];
+            let (_passed_over, rest) = EntryRef::split(bytes).map_err(malformed)?;
+            bytes = rest;
         }
         walk.next = walk.next.max(append.head.first_id);
         let end = walk.end.min(append.last_id() + 1);
@@ -127,7 +126,7 @@ impl View<'_> {
         segment: &Segment,
         section: &Section,
         walk: &mut Walk,
-        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+        each: &mut impl Visit,
     ) -> Result<ControlFlow<()>> {
         let mut offset = walk.at.take().unwrap_or(section.start);
         let end = walk.end.min(section.last_id + 1);
@@ -176,25 +175,32 @@ impl Walk {
     }
 
     /// Shows `each` the entries before `end` that are whole in `bytes`, until it says to stop. Answers what is left.
-    #[inline]
+    ///
+    /// Reading much is this loop: one for each kind of visitor, so that both become one piece of code.
+    #[inline(never)]
     fn show<'b>(
         &mut self,
         end: u64,
         recorded_at: Timestamp,
         mut bytes: &'b [u8],
-        each: &mut impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
+        each: &mut impl Visit,
     ) -> Result<(ControlFlow<()>, &'b [u8])> {
-        while self.next < end
-            && let Ok(entry) = EntryRef::parse(bytes)
-        {
-            let id = self.next;
-            self.next += 1;
-            bytes = &bytes[entry.raw().len()..];
-            if each(id, recorded_at, entry)?.is_break() {
-                return Ok((ControlFlow::Break(()), bytes));
-            }
+        let mut next = self.next;
+        let mut flow = ControlFlow::Continue(());
+        let wants_plain = each.wants_plain();
+        while next < end && flow.is_continue() {
+            (flow, bytes) = if wants_plain && let Some((plain, rest)) = EntryRef::split_plain(bytes)
+            {
+                (each.visit_plain(next, recorded_at, plain)?, rest)
+            } else if let Ok((entry, rest)) = EntryRef::split(bytes) {
+                (each.visit(next, recorded_at, entry)?, rest)
+            } else {
+                break;
+            };
+            next += 1;
         }
-        Ok((ControlFlow::Continue(()), bytes))
+        self.next = next;
+        Ok((flow, bytes))
     }
 
     /// How many bytes the rest may be.

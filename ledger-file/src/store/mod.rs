@@ -31,7 +31,8 @@ use crate::options::FileOptions;
 ///
 /// One opening writes to a directory at a time, whatever the process; a second one is refused, and told who the first
 /// is. Appends of any number of tasks, to any streams, share their flushes of the disk. An append is decided and on its
-/// way with the first poll of its future, and comes to its end whether or not somebody still waits for it.
+/// way with the first poll of its future, and comes to its end whether or not somebody still waits for it. Small payloads
+/// of a page that is read share memory, as [`Log::read`] says.
 ///
 /// Dropping the last handle closes the log, and waits for that; [`close`](Store::close) does so on another thread.
 #[derive(Clone)]

@@ -119,7 +119,7 @@ impl Header {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
         bytes.resize(CHECKSUM_OFFSET, 0);
-        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.extend_from_slice(&crc_fast::crc32_iscsi(&bytes).to_le_bytes());
         bytes
     }
 
@@ -138,7 +138,7 @@ impl Header {
         if fields.u32()? != VERSION {
             return Err("it is of another format");
         }
-        if checksum != crc32c::crc32c(checked).to_le_bytes() {
+        if checksum != crc_fast::crc32_iscsi(checked).to_le_bytes() {
             return Err("its header does not match its checksum");
         }
         Self::decode_fields(&mut fields)

@@ -164,11 +164,11 @@ fn mend_checksums(bytes: &mut [u8]) {
     let directory = layout::block_offset(header.blocks_total() as u64) as usize;
     for block in 0..header.blocks_total() {
         let start = layout::block_offset(block as u64) as usize;
-        let checksum = crc32c::crc32c(&bytes[start..start + layout::BLOCK_BYTES]);
+        let checksum = crc_fast::crc32_iscsi(&bytes[start..start + layout::BLOCK_BYTES]);
         let guard = directory + (block + 1) * layout::Guard::BYTES - 4;
         bytes[guard..guard + 4].copy_from_slice(&checksum.to_le_bytes());
     }
-    header.directory_checksum = crc32c::crc32c(&bytes[directory..]);
+    header.directory_checksum = crc_fast::crc32_iscsi(&bytes[directory..]);
     bytes[..layout::BLOCK_BYTES].copy_from_slice(&header.encode());
 }
 

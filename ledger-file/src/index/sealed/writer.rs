@@ -137,7 +137,7 @@ impl<'a> Writer<'a> {
                 place.copy_from_slice(&start.to_le_bytes());
             }
         }
-        let checksum = crc32c::crc32c(block);
+        let checksum = crc_fast::crc32_iscsi(block);
         self.directory.extend_from_slice(&checksum.to_le_bytes());
         self.block = self.buffer.len();
         self.starts.clear();
@@ -167,7 +167,7 @@ impl<'a> Writer<'a> {
             filter: filter.shape(),
             filter_bytes: filter.fingerprints().len() as u32,
             sections: self.sections,
-            directory_checksum: crc32c::crc32c(&self.directory),
+            directory_checksum: crc_fast::crc32_iscsi(&self.directory),
         };
         write_all_at(self.file, &header.encode(), 0)?;
         debug_assert_eq!(self.directory.len() % Guard::BYTES, 0);
