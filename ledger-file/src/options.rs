@@ -61,7 +61,7 @@ pub struct FileOptions {
     /// How much memory may remember the state of streams, in bytes. A stream that is not remembered costs a look into
     /// the indexes at its next append. Default: 32 MiB.
     pub stream_cache_bytes: usize,
-    /// Whether full segments are read as mapped memory where a caller may wait: no call of the system and no copy. A
+    /// Whether full segments and their indexes are read as mapped memory where a caller may wait: no call of the system and no copy. A
     /// disk that fails to deliver a page then ends the process with a signal, where a read would answer
     /// [`Engine`](ledger_core::Error::Engine). Default: true.
     pub mapped_reads: bool,

@@ -19,7 +19,7 @@ const ORIGIN: Origin = Origin {
     from: 64,
 };
 const TO: u32 = 1 << 20;
-const SECTIONS: usize = 13;
+const SECTIONS: usize = 14;
 const BLOCK_BYTES: usize = 4096;
 const HEADER_CHECKSUM: usize = BLOCK_BYTES - 4;
 
@@ -87,7 +87,7 @@ fn file_of(mut source: Source<'_>) -> Vec<u8> {
         counts.extend(blocks.to_le_bytes());
         blocks_total += blocks;
     }
-    let (highest_stream, words) = (source.array::<8>(), source.array::<20>());
+    let (highest_stream, words) = (source.array::<8>(), source.array::<36>());
     let (mut blocks, mut directory) = (Vec::new(), Vec::new());
     for _ in 0..blocks_total {
         let (fence, block) = (source.array::<8>(), block_of(&mut source));
@@ -95,7 +95,7 @@ fn file_of(mut source: Source<'_>) -> Vec<u8> {
         directory.extend(crc_fast::crc32_iscsi(&block).to_le_bytes());
         blocks.extend(block);
     }
-    let mut header = Vec::from(b"LEDGERIX\x01\0\0\0");
+    let mut header = Vec::from(b"LEDGERIX\x02\0\0\0");
     header.extend(ORIGIN.log_id);
     header.extend(ORIGIN.segment.to_le_bytes());
     header.extend(ORIGIN.generation.to_le_bytes());

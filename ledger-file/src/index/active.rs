@@ -51,6 +51,8 @@ pub(super) struct Run {
     pub(super) stream: StreamNumber,
     pub(super) first_id: u64,
     pub(super) ordinal: u32,
+    /// Where its first record begins.
+    pub(super) record: u32,
 }
 
 /// What an index remembers of an entry beside its place.
@@ -104,8 +106,8 @@ impl ActiveIndex {
         self.frames.push(offset);
     }
 
-    /// Says that the entries pushed next are those of `stream` from `first_id` on.
-    pub(crate) fn push_run(&mut self, stream: StreamNumber, first_id: u64) {
+    /// Says that the entries pushed next are those of `stream` from `first_id` on, in the record at `record`.
+    pub(crate) fn push_run(&mut self, stream: StreamNumber, first_id: u64, record: u32) {
         self.see(stream);
         let ordinal = self.entries();
         if let Some(last) = self.runs.last()
@@ -122,6 +124,7 @@ impl ActiveIndex {
             stream,
             first_id,
             ordinal,
+            record,
         });
     }
 
@@ -365,6 +368,7 @@ impl ActiveIndex {
         (run.stream == stream).then(|| Spot {
             id: run.first_id + u64::from(ordinal - run.ordinal),
             position: self.position(self.offsets[ordinal as usize]),
+            record: (ordinal == run.ordinal).then(|| self.position(run.record)),
         })
     }
 
@@ -446,6 +450,7 @@ impl ActiveIndex {
 struct VisibleRun {
     first_id: u64,
     ordinals: Range<u32>,
+    record: u32,
 }
 
 impl VisibleRun {
@@ -491,6 +496,7 @@ impl ActiveIndex {
         VisibleRun {
             first_id: run.first_id,
             ordinals: run.ordinal..behind.min(end).max(run.ordinal),
+            record: run.record,
         }
     }
 
@@ -513,6 +519,7 @@ impl ActiveIndex {
                 id: clipped.start,
                 count: (clipped.end - clipped.start) as u32,
                 position: self.position(self.offsets[ordinal as usize]),
+                record: (clipped.start == run.first_id).then(|| self.position(run.record)),
             });
         }
     }

@@ -1,7 +1,7 @@
 //! Which tags an index file has: an answer from memory that is sometimes a wrong "maybe", and never a wrong "no".
 //!
-//! A binary fuse filter (Graf and Lemire, 2022) with eight bits for a fingerprint: nine bits a tag, three loads a
-//! question, one "maybe" in 256 wrong. Tags are hashes, so a tag's first slot follows from the tag itself; that keeps
+//! A binary fuse filter (Graf and Lemire, 2022), with a fingerprint of eight or four bits: nine bits a tag and one
+//! "maybe" in 256 wrong, or half the memory and one in 16; three loads a question. Tags are hashes, so a tag's first slot follows from the tag itself; that keeps
 //! tags that are neighbours in order neighbours in memory, which is what makes building one quick.
 
 use super::hash::mix;
@@ -9,9 +9,48 @@ use super::hash::mix;
 /// A filter over tags.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Filter {
+    grain: Grain,
     shape: Shape,
     /// Empty: everything is "maybe".
     fingerprints: Vec<u8>,
+}
+
+/// How much memory a tag is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grain {
+    /// Eight bits: for what is usually nowhere, and asked for in every index.
+    Fine,
+    /// Four bits: for what is usually somewhere, and may have as many tags as there are entries.
+    Coarse,
+}
+
+impl Grain {
+    /// How many bytes the fingerprints of `slots` take.
+    fn bytes_of(self, slots: usize) -> usize {
+        match self {
+            Self::Fine => slots,
+            Self::Coarse => slots.div_ceil(2),
+        }
+    }
+
+    /// As much of a fingerprint as is kept.
+    fn cut(self, fingerprint: u8) -> u8 {
+        match self {
+            Self::Fine => fingerprint,
+            Self::Coarse => fingerprint & 0xF,
+        }
+    }
+
+    /// Writes fingerprints as they are kept.
+    fn pack(self, fingerprints: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::Fine => fingerprints,
+            Self::Coarse => fingerprints
+                .chunks(2)
+                .map(|pair| pair[0] | pair.get(1).copied().unwrap_or_default() << 4)
+                .collect(),
+        }
+    }
 }
 
 /// How a filter is laid out; what is needed to ask its bytes.
@@ -32,20 +71,30 @@ const WINDOW_BITS_MAX: u32 = 18;
 
 impl Filter {
     /// Makes a filter of `tags`, ascending and each there once.
-    pub(super) fn build(tags: &[u32]) -> Self {
+    pub(super) fn build(grain: Grain, tags: &[u32]) -> Self {
         let attempts = (0..ATTEMPTS).map(|seed| Shape::of(tags.len(), seed));
         let built = attempts.filter(|_| !tags.is_empty());
         built
-            .filter_map(|shape| Building::new(shape).build(tags))
+            .filter_map(|shape| Building::new(grain, shape).build(tags))
             .next()
-            .unwrap_or_default()
+            .unwrap_or_else(|| Self::of_nothing(grain))
+    }
+
+    /// A filter that excludes nothing.
+    fn of_nothing(grain: Grain) -> Self {
+        Self {
+            grain,
+            shape: Shape::default(),
+            fingerprints: Vec::new(),
+        }
     }
 
     /// Takes up a filter that was written; none if `shape` and `fingerprints` do not go together.
-    pub(super) fn from_parts(shape: Shape, fingerprints: Vec<u8>) -> Option<Self> {
-        let is_sound =
-            fingerprints.is_empty() || shape.is_sound() && shape.slots() == fingerprints.len();
+    pub(super) fn from_parts(grain: Grain, shape: Shape, fingerprints: Vec<u8>) -> Option<Self> {
+        let fits = || grain.bytes_of(shape.slots()) == fingerprints.len();
+        let is_sound = fingerprints.is_empty() || shape.is_sound() && fits();
         is_sound.then_some(Self {
+            grain,
             shape,
             fingerprints,
         })
@@ -57,8 +106,15 @@ impl Filter {
             return true;
         }
         let (slots, fingerprint) = self.shape.place(tag);
-        let seen = slots.map(|slot| self.fingerprints[slot]);
-        seen[0] ^ seen[1] ^ seen[2] == fingerprint
+        let seen = slots.map(|slot| self.fingerprint(slot));
+        seen[0] ^ seen[1] ^ seen[2] == self.grain.cut(fingerprint)
+    }
+
+    fn fingerprint(&self, slot: usize) -> u8 {
+        match self.grain {
+            Grain::Fine => self.fingerprints[slot],
+            Grain::Coarse => self.fingerprints[slot / 2] >> (slot % 2 * 4) & 0xF,
+        }
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -67,16 +123,6 @@ impl Filter {
 
     pub(super) fn fingerprints(&self) -> &[u8] {
         &self.fingerprints
-    }
-}
-
-/// A filter that excludes nothing.
-impl Default for Filter {
-    fn default() -> Self {
-        Self {
-            shape: Shape::default(),
-            fingerprints: Vec::new(),
-        }
     }
 }
 
@@ -121,6 +167,7 @@ impl Shape {
 
 /// A filter while it is built: tags that are alone in one of their slots are set aside, until none is left.
 struct Building {
+    grain: Grain,
     shape: Shape,
     /// For each slot four times the number of its tags, and the exclusive or of which of their slots it is.
     counts: Vec<u8>,
@@ -129,8 +176,9 @@ struct Building {
 }
 
 impl Building {
-    fn new(shape: Shape) -> Self {
+    fn new(grain: Grain, shape: Shape) -> Self {
         Self {
+            grain,
             shape,
             counts: vec![0; shape.slots()],
             tags: vec![0; shape.slots()],
@@ -183,16 +231,17 @@ impl Building {
 
     /// Gives each tag, last set aside first, the fingerprint in its own slot that makes the three add up.
     fn assign(self, order: &[(u32, u8)]) -> Filter {
-        let mut fingerprints = vec![0; self.shape.slots()];
+        let mut fingerprints = vec![0u8; self.shape.slots()];
         for (tag, which) in order.iter().rev() {
             let (slots, fingerprint) = self.shape.place(*tag);
             let own = slots[usize::from(*which)];
             let others = slots.map(|slot| fingerprints[slot]);
-            fingerprints[own] ^= fingerprint ^ others[0] ^ others[1] ^ others[2];
+            fingerprints[own] ^= self.grain.cut(fingerprint) ^ others[0] ^ others[1] ^ others[2];
         }
         Filter {
+            grain: self.grain,
             shape: self.shape,
-            fingerprints,
+            fingerprints: self.grain.pack(fingerprints),
         }
     }
 }
@@ -205,6 +254,13 @@ mod tests {
 
     use super::*;
 
+    fn sizes() -> impl Iterator<Item = (Grain, u64)> {
+        let counts = [1, 2, 3, 10, 100, 1000, 10_000, 100_000];
+        counts
+            .into_iter()
+            .flat_map(|count| [(Grain::Fine, count), (Grain::Coarse, count)])
+    }
+
     fn tags(count: u64) -> Vec<u32> {
         let tags: BTreeSet<u32> = (0..count).map(|n| (mix(n) >> 32) as u32).collect();
         tags.into_iter().collect()
@@ -212,9 +268,9 @@ mod tests {
 
     #[test]
     fn it_has_every_tag_and_few_others() {
-        for count in [1, 2, 3, 10, 100, 1000, 10_000, 100_000] {
+        for (grain, count) in sizes() {
             let tags = tags(count);
-            let filter = Filter::build(&tags);
+            let filter = Filter::build(grain, &tags);
             assert!(
                 !filter.fingerprints.is_empty(),
                 "{count} tags have a filter"
@@ -224,28 +280,38 @@ mod tests {
                 .map(|n| (mix(n) >> 32) as u32)
                 .filter(|tag| tags.binary_search(tag).is_err() && filter.may_have(*tag))
                 .count();
-            assert!(wrong < 800, "{wrong} of 100,000 wrong with {count} tags");
+            let most = match grain {
+                Grain::Fine => 800,
+                Grain::Coarse => 8_000,
+            };
+            assert!(wrong < most, "{wrong} of 100,000 wrong with {count} tags");
         }
     }
 
     #[test]
     fn a_filter_of_nothing_excludes_nothing() {
-        assert!(Filter::build(&[]).may_have(7));
+        assert!(Filter::build(Grain::Fine, &[]).may_have(7));
     }
 
     #[test]
-    fn a_large_filter_takes_nine_bits_a_tag() {
-        let filter = Filter::build(&tags(500_000));
-        let bits = filter.fingerprints.len() as f64 * 8.0 / 500_000.0;
-        assert!(bits < 9.3, "{bits} bits a tag");
+    fn a_large_filter_takes_nine_bits_a_tag_and_a_coarse_one_half_of_that() {
+        for (grain, most) in [(Grain::Fine, 9.3), (Grain::Coarse, 4.65)] {
+            let filter = Filter::build(grain, &tags(500_000));
+            let bits = filter.fingerprints.len() as f64 * 8.0 / 500_000.0;
+            assert!(bits < most, "{bits} bits a tag");
+        }
     }
 
     proptest! {
         #[test]
         fn any_tags_are_found(tags in proptest::collection::btree_set(any::<u32>(), 0..300)) {
             let tags: Vec<u32> = tags.into_iter().collect();
-            let filter = Filter::build(&tags);
-            prop_assert!(tags.iter().all(|tag| filter.may_have(*tag)));
+            for grain in [Grain::Fine, Grain::Coarse] {
+                let filter = Filter::build(grain, &tags);
+                prop_assert!(tags.iter().all(|tag| filter.may_have(*tag)));
+                let (shape, fingerprints) = (filter.shape(), filter.fingerprints().to_vec());
+                prop_assert_eq!(Filter::from_parts(grain, shape, fingerprints), Some(filter));
+            }
         }
 
         #[test]
@@ -254,8 +320,10 @@ mod tests {
             fingerprints in proptest::collection::vec(any::<u8>(), 0..9000), tag in any::<u32>(),
         ) {
             let shape = Shape { seed, window_bits, firsts };
-            if let Some(filter) = Filter::from_parts(shape, fingerprints) {
-                filter.may_have(tag);
+            for grain in [Grain::Fine, Grain::Coarse] {
+                if let Some(filter) = Filter::from_parts(grain, shape, fingerprints.clone()) {
+                    filter.may_have(tag);
+                }
             }
         }
     }

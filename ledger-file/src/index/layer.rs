@@ -7,8 +7,7 @@ use super::active::{ActiveIndex, Candidates, NO_STREAM};
 use super::change::{Change, ChangeKind};
 use super::hash::KeyHash;
 use super::sealed::SealedIndex;
-use super::{IndexError, Origin, Spot, Stretch, Window};
-use crate::disk::Patience;
+use super::{IndexError, Means, Origin, Spot, Stretch, Window};
 use crate::format::{Position, StreamNumber};
 
 /// One index.
@@ -42,14 +41,14 @@ pub(super) struct LayerAt<'a> {
     layer: &'a Layer,
     /// What begins at this offset or behind it is not there yet.
     bound: u32,
-    patience: Patience,
+    means: Means,
 }
 
 type Result<T> = std::result::Result<T, IndexError>;
 
 impl<'a> LayerAt<'a> {
     /// Looks at `layer` as it was when the log ended at `below`; none if there was nothing of it.
-    pub(super) fn new(layer: &'a Layer, below: Position, patience: Patience) -> Option<Self> {
+    pub(super) fn new(layer: &'a Layer, below: Position, means: Means) -> Option<Self> {
         let start = layer.start();
         let bound = match start.segment() == below.segment() {
             true => below.offset(),
@@ -58,7 +57,7 @@ impl<'a> LayerAt<'a> {
         (start < below).then_some(Self {
             layer,
             bound,
-            patience,
+            means,
         })
     }
 
@@ -77,7 +76,7 @@ impl<'a> LayerAt<'a> {
                 read(index).stretches(stream, window, self.bound, out);
                 Ok(())
             }
-            Layer::Sealed(index) => index.stretches(stream, window, self.patience, out),
+            Layer::Sealed(index) => index.stretches(stream, window, self.means, out),
         }
     }
 
@@ -93,7 +92,7 @@ impl<'a> LayerAt<'a> {
                 read(index).order_key(stream, hash, window, self.bound, out);
                 Ok(())
             }
-            Layer::Sealed(index) => index.order_key(stream, hash, window, self.patience, out),
+            Layer::Sealed(index) => index.order_key(stream, hash, window, self.means, out),
         }
     }
 
@@ -108,21 +107,21 @@ impl<'a> LayerAt<'a> {
                 read(index).expiring(stream, window, self.bound, out);
                 Ok(())
             }
-            Layer::Sealed(index) => index.expiring(stream, window, self.patience, out),
+            Layer::Sealed(index) => index.expiring(stream, window, self.means, out),
         }
     }
 
     pub(super) fn newest_entry(&self, stream: StreamNumber) -> Result<Option<Spot>> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).newest_entry(stream, self.bound)),
-            Layer::Sealed(index) => index.newest_entry(stream, self.patience),
+            Layer::Sealed(index) => index.newest_entry(stream, self.means),
         }
     }
 
     pub(super) fn first_id(&self, stream: StreamNumber) -> Result<Option<u64>> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).first_id(stream)),
-            Layer::Sealed(index) => index.first_id(stream, self.patience),
+            Layer::Sealed(index) => index.first_id(stream, self.means),
         }
     }
 
@@ -139,7 +138,7 @@ impl<'a> LayerAt<'a> {
                 }
                 Ok(())
             }
-            Layer::Sealed(index) => index.dedup_keys(hashes, self.patience, visit),
+            Layer::Sealed(index) => index.dedup_keys(hashes, self.means, visit),
         }
     }
 
@@ -147,21 +146,21 @@ impl<'a> LayerAt<'a> {
     pub(super) fn spot(&self, stream: StreamNumber, ordinal: u32) -> Result<Option<Spot>> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).spot(stream, ordinal)),
-            Layer::Sealed(index) => index.spot(stream, ordinal, self.patience),
+            Layer::Sealed(index) => index.spot(stream, ordinal, self.means),
         }
     }
 
     pub(super) fn name_records(&self, hash: KeyHash) -> Result<Candidates> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).name_records(hash, self.bound)),
-            Layer::Sealed(index) => index.name_records(hash, self.patience),
+            Layer::Sealed(index) => index.name_records(hash, self.means),
         }
     }
 
     pub(super) fn checkpoint_records(&self, hash: KeyHash) -> Result<Candidates> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).checkpoint_records(hash, self.bound)),
-            Layer::Sealed(index) => index.checkpoint_records(hash, self.patience),
+            Layer::Sealed(index) => index.checkpoint_records(hash, self.means),
         }
     }
 
@@ -172,7 +171,7 @@ impl<'a> LayerAt<'a> {
     ) -> Result<Option<Position>> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).newest_change(stream, change, self.bound)),
-            Layer::Sealed(index) => index.newest_change(stream, change, self.patience),
+            Layer::Sealed(index) => index.newest_change(stream, change, self.means),
         }
     }
 
@@ -187,14 +186,14 @@ impl<'a> LayerAt<'a> {
                 read(index).entry_changes(stream, ids, self.bound, out);
                 Ok(())
             }
-            Layer::Sealed(index) => index.entry_changes(stream, ids, self.patience, out),
+            Layer::Sealed(index) => index.entry_changes(stream, ids, self.means, out),
         }
     }
 
     pub(super) fn names(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
         match self.layer {
             Layer::Memory(index) => Ok(owned(read(index).names.list(NO_STREAM, after, limit))),
-            Layer::Sealed(index) => index.names(after, limit, self.patience),
+            Layer::Sealed(index) => index.names(after, limit, self.means),
         }
     }
 
@@ -208,14 +207,14 @@ impl<'a> LayerAt<'a> {
             Layer::Memory(index) => Ok(owned(
                 read(index).checkpoint_names.list(stream, after, limit),
             )),
-            Layer::Sealed(index) => index.checkpoint_names(stream, after, limit, self.patience),
+            Layer::Sealed(index) => index.checkpoint_names(stream, after, limit, self.means),
         }
     }
 
     pub(super) fn frame(&self, offset: u32) -> Result<Option<u32>> {
         match self.layer {
             Layer::Memory(index) => Ok(read(index).frame(offset)),
-            Layer::Sealed(index) => index.frame(offset, self.patience),
+            Layer::Sealed(index) => index.frame(offset, self.means),
         }
     }
 }

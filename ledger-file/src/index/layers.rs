@@ -10,7 +10,7 @@ use super::active::Candidates;
 use super::change::{Change, ChangeKind};
 use super::hash::KeyHash;
 use super::layer::{Layer, LayerAt};
-use super::{IndexError, Spot, Stretch, Window};
+use super::{IndexError, Means, Spot, Stretch, Window};
 use crate::disk::Patience;
 use crate::format::{Position, StreamNumber};
 
@@ -31,7 +31,7 @@ impl Layers {
         Look {
             layers: &self.layers,
             below,
-            patience,
+            means: Means::calls(patience),
         }
     }
 }
@@ -41,10 +41,18 @@ impl Layers {
 pub(crate) struct Look<'a> {
     layers: &'a [Layer],
     below: Position,
-    patience: Patience,
+    means: Means,
 }
 
 type Result<T, E = IndexError> = std::result::Result<T, E>;
+
+impl Look<'_> {
+    /// The same look, at files that may be mapped where the asker may wait.
+    pub(crate) fn mapped(mut self, may_map: bool) -> Self {
+        self.means.may_map = may_map;
+        self
+    }
+}
 
 // By id and order key.
 impl Look<'_> {
@@ -339,7 +347,7 @@ impl Look<'_> {
 
 impl<'a> Look<'a> {
     fn layer(&self, index: usize) -> Option<LayerAt<'a>> {
-        LayerAt::new(self.layers.get(index)?, self.below, self.patience)
+        LayerAt::new(self.layers.get(index)?, self.below, self.means)
     }
 
     fn newest_first(&self) -> impl Iterator<Item = LayerAt<'a>> + '_ {

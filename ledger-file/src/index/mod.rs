@@ -35,6 +35,7 @@ pub(crate) use layer::Layer;
 pub(crate) use layers::{Layers, Look};
 pub(crate) use sealed::SealedIndex;
 
+use crate::disk::Patience;
 use crate::format::Position;
 
 /// What an index is of: one file of one log, from some offset on.
@@ -57,6 +58,8 @@ pub(crate) struct Spot {
     pub(crate) id: u64,
     /// Where it begins.
     pub(crate) position: Position,
+    /// Where the record begins that it is the first entry of, if the index knows. Other entries it finds by walking.
+    pub(crate) record: Option<Position>,
 }
 
 /// Where entries are that follow each other, in their stream and in their segment.
@@ -70,6 +73,37 @@ pub(crate) struct Stretch {
     pub(crate) count: u32,
     /// Where the first begins.
     pub(crate) position: Position,
+    /// Where the record begins that it is the first entry of, if the index knows.
+    pub(crate) record: Option<Position>,
+}
+
+/// How the files of indexes may be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Means {
+    patience: Patience,
+    /// Whether they may be mapped, where the asker may wait.
+    may_map: bool,
+}
+
+impl Means {
+    /// By calls, however long they take.
+    const WAIT: Self = Self::calls(Patience::Wait);
+
+    const fn calls(patience: Patience) -> Self {
+        Self {
+            patience,
+            may_map: false,
+        }
+    }
+
+    /// The same, by calls.
+    fn unmapped(self) -> Self {
+        Self::calls(self.patience)
+    }
+
+    fn is_mapped(self) -> bool {
+        self.may_map && self.patience == Patience::Wait
+    }
 }
 
 /// Why an index cannot answer.

@@ -107,6 +107,7 @@ struct Entry {
 
 const START: u32 = 64;
 const FRAME_HEAD: u32 = 8;
+const RECORD_HEAD: u32 = 4;
 
 impl Default for Model {
     fn default() -> Self {
@@ -147,12 +148,15 @@ impl Model {
             expires,
         } = fact
         {
+            let mut record = self.run_record(*stream, frame);
+            offset += RECORD_HEAD;
             for dedup in dedup {
                 let head = self.heads.entry(*stream).or_default();
                 *head += 1;
                 let spot = Spot {
                     id: *head,
                     position: Position::new(segment, offset),
+                    record: record.take(),
                 };
                 let (stream, dedup, order, expires) = (*stream, *dedup, *order, *expires);
                 self.entries.push(Entry {
@@ -167,6 +171,15 @@ impl Model {
             }
         }
         self.end = Position::new(segment, offset + 1);
+    }
+
+    /// Where the record of a frame begins, if it is the first of a run: of a stream that the entry before is not of.
+    fn run_record(&self, stream: u64, frame: Position) -> Option<Position> {
+        let goes_on = self
+            .entries
+            .last()
+            .is_some_and(|last| last.stream == stream && last.frame.segment() == frame.segment());
+        (!goes_on).then(|| Position::new(frame.segment(), frame.offset() + FRAME_HEAD))
     }
 
     /// The index of the segment with that number, counted from 0.
@@ -203,7 +216,7 @@ impl Model {
                 let entries = self.entries.iter().filter(|entry| entry.frame == frame);
                 let mut entries = entries.peekable();
                 let first = entries.peek().map_or(1, |entry| entry.spot.id);
-                index.push_run(number(stream), first);
+                index.push_run(number(stream), first, offset);
                 let keys_of = |entry: &Entry| EntryKeys {
                     dedup: entry.dedup.map(|key| hash(1, key)),
                     order: entry.order.map(|key| hash(2, key)),
@@ -330,7 +343,7 @@ impl Model {
             let first = self.entries.iter().position(is_first).unwrap();
             let entries = &self.entries[first..first + stretch.count as usize];
             let mut spots: Vec<Spot> = entries.iter().map(|entry| entry.spot).collect();
-            assert_eq!(spots[0].id, stretch.id);
+            assert_eq!((spots[0].id, spots[0].record), (stretch.id, stretch.record));
             if direction == Direction::Descending {
                 spots.reverse();
             }

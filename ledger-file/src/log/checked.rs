@@ -53,9 +53,14 @@ impl Checked {
 
     /// Whether the checksum of the frame at `frame`, of so many bytes, was right.
     pub(super) fn has_frame(&self, frame: u32, bytes: u64) -> bool {
-        let frames = || self.frames.read().unwrap_or_else(PoisonError::into_inner);
+        bytes >= LARGE_BYTES && self.has_large_frame(frame)
+    }
+
+    /// Whether there is a large frame at `frame`, and its checksum was right.
+    pub(super) fn has_large_frame(&self, frame: u32) -> bool {
+        let frames = self.frames.read().unwrap_or_else(PoisonError::into_inner);
         let is_it = |at: &u32| *at == frame;
-        bytes >= LARGE_BYTES && frames().find(hash(frame, NO_STREAM), is_it).is_some()
+        frames.find(hash(frame, NO_STREAM), is_it).is_some()
     }
 
     /// Remembers the section of a frame whose checksum was right, if it is large. A frame that has the stream twice is

@@ -8,7 +8,9 @@ use super::segment::Segment;
 use super::view::View;
 use crate::disk::{Patience, read_at_most};
 use crate::error::{Failure, Result};
-use crate::format::{Found, Frame, Position, SEGMENT_HEADER_BYTES, read_frame_again};
+use crate::format::{
+    FRAME_HEADER_BYTES, Found, Frame, Position, SEGMENT_HEADER_BYTES, read_frame_again,
+};
 
 /// How much is read at once, at least and at most: little for one entry, and for many no more than stays in a cache.
 pub(super) const CHUNK_BYTES_MIN: usize = 512;
@@ -22,6 +24,10 @@ impl View<'_> {
         take: impl FnOnce(&Frame<'_>) -> Result<T>,
     ) -> Result<T> {
         let first = self.frame_of(position)?;
+        let segment = self.picture.segment_of(first)?;
+        if let Some(frame) = self.frame_again(segment, first.offset())? {
+            return take(&frame);
+        }
         let (mut take, mut taken) = (Some(take), None);
         self.frames(first, 0, |frame| {
             if let Some(take) = take.take() {
@@ -30,6 +36,31 @@ impl View<'_> {
             Ok(ControlFlow::Break(()))
         })?;
         taken.ok_or_else(|| self.misled(position))
+    }
+
+    /// The frame at `offset`, if it lies in memory and was found to be right before: no more of it is looked at than is
+    /// asked for.
+    pub(super) fn frame_again<'s>(
+        &self,
+        segment: &'s Segment,
+        offset: u32,
+    ) -> Result<Option<Frame<'s>>> {
+        if !segment.checked().has_large_frame(offset) {
+            return Ok(None);
+        }
+        let header = segment.header(self.patience)?;
+        let mut bytes_len = FRAME_HEADER_BYTES as u64;
+        loop {
+            let end = u32::try_from(u64::from(offset) + bytes_len).unwrap_or(u32::MAX);
+            let Some(bytes) = self.settled_range(segment, offset..end) else {
+                return Ok(None);
+            };
+            match read_frame_again(bytes, header, offset, |_| true) {
+                Found::Frame(frame) => return Ok(Some(frame)),
+                Found::Short { needed } if needed > bytes_len => bytes_len = needed,
+                _ => return Err(segment.damage(offset, "a frame that was there is gone")),
+            }
+        }
     }
 
     /// Where the frame begins that holds what is at `position`.

@@ -13,7 +13,8 @@ use crate::error::{Failure, Result};
 use crate::format::{self, FileName, SegmentMeta};
 use crate::index::{ActiveIndex, KeyHasher, Layer, Origin, SealedIndex, sealed};
 
-/// How often a question is asked again because another index turned out to be damaged.
+/// How often a question is asked again because another index turned out to be damaged, beyond once for each segment:
+/// after an update all of them may be of an older format.
 const HEALINGS_MAX: usize = 100;
 
 /// Opens the index files of a segment, and tells up to where they know what is there. One that is missing ends them.
@@ -117,7 +118,8 @@ pub(super) fn index_all(disk: &dyn Disk, part: &Part, end: u32) -> Result<Indexe
 impl Shared {
     /// Asks, and asks again when an index file that turned out to be damaged was made anew.
     pub(super) fn sound<T>(&self, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
-        for _ in 0..HEALINGS_MAX {
+        let segments = self.scene().picture.parts().len();
+        for _ in 0..HEALINGS_MAX + segments {
             match ask() {
                 Err(Failure::Index(origin, reason)) => {
                     tracing::warn!(segment = origin.segment, reason, "an index is made anew");

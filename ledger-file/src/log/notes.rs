@@ -43,10 +43,10 @@ impl<'a> Notes<'a> {
         Ok(())
     }
 
-    /// Says that the entries noted next are those of `stream` from `first_id` on.
+    /// Says that the entries noted next are those of `stream` from `first_id` on, in the record at `offset` of the frame.
     #[inline]
-    pub(super) fn run(&mut self, stream: StreamNumber, first_id: u64) {
-        self.index.push_run(stream, first_id);
+    pub(super) fn run(&mut self, offset: u32, stream: StreamNumber, first_id: u64) {
+        self.index.push_run(stream, first_id, self.frame + offset);
     }
 
     /// Says that up to `entries` are noted next: what is done for all of them is not done for each.
@@ -75,7 +75,7 @@ impl<'a> Notes<'a> {
     pub(super) fn record(&mut self, offset: u32, record: &Record<'_>) -> Result<(), Malformed> {
         let (index, hasher, at) = (&mut *self.index, self.hasher, self.frame + offset);
         match *record {
-            Record::Append(ref append) => self.append(append)?,
+            Record::Append(ref append) => self.append(offset, append)?,
             Record::Name { stream, name } => {
                 index.push_name(hasher.name(name), name, stream, at);
             }
@@ -102,9 +102,9 @@ impl<'a> Notes<'a> {
         Ok(())
     }
 
-    fn append(&mut self, append: &Append<'_>) -> Result<(), Malformed> {
+    fn append(&mut self, offset: u32, append: &Append<'_>) -> Result<(), Malformed> {
         let stream = append.head.stream;
-        self.run(stream, append.head.first_id);
+        self.run(offset, stream, append.head.first_id);
         for entry in append.entries() {
             let (offset, entry) = entry?;
             let keys = self.keys(stream, &entry)?;

@@ -64,7 +64,8 @@ impl Section<'_, '_, '_> {
             recorded_at: state.recorded_at,
             has_removals: state.has_removals,
         };
-        self.notes.run(head.stream, head.first_id);
+        let record = self.frame.offset();
+        self.notes.run(record, head.stream, head.first_id);
         state.head += appended;
         state.bytes_appended += match (records, appended, self.compression) {
             ([record], 1, Compression::Off) => self.one(&head, &record.as_record(), keys),

@@ -60,7 +60,8 @@ impl<'a> View<'a> {
 
     /// What the indexes know of it.
     pub(super) fn look(&self) -> Look<'_> {
-        self.picture.layers().at(self.below, self.patience)
+        let look = self.picture.layers().at(self.below, self.patience);
+        look.mapped(self.shared.options.mapped_reads)
     }
 
     /// Says that what lies at `position` cannot be.
@@ -177,6 +178,24 @@ pub(super) fn binding(record: &Record<'_>, wanted: &str) -> Option<Binding> {
     }
 }
 
+/// The section of `stream` that begins at `record` with the entry `id`, if an index said so, and was right.
+pub(super) fn append_at<'f>(
+    frame: &Frame<'f>,
+    record: Option<Position>,
+    stream: StreamNumber,
+    id: u64,
+) -> Option<Append<'f>> {
+    let frame_start = frame.position().offset();
+    let offset = record?.offset().checked_sub(frame_start)?;
+    match frame.record_at(offset) {
+        Ok(Record::Append(append)) => {
+            let is_it = append.head.stream == stream && append.head.first_id == id;
+            is_it.then_some(append)
+        }
+        _ => None,
+    }
+}
+
 // Records and entries.
 impl View<'_> {
     /// Reads the record at `position`.
@@ -202,6 +221,9 @@ impl View<'_> {
         take: impl FnOnce(&Frame<'_>, &Append<'_>) -> Result<T>,
     ) -> Result<T> {
         self.frame_around(spot.position, |frame| {
+            if let Some(append) = append_at(frame, spot.record, stream, spot.id) {
+                return take(frame, &append);
+            }
             for record in frame.records() {
                 let (_, record) =
                     record.map_err(|malformed| self.malformed(frame.position(), malformed))?;
@@ -227,6 +249,7 @@ impl View<'_> {
             id: spot.id,
             count: 1,
             position: spot.position,
+            record: spot.record,
         };
         let (mut take, mut taken) = (Some(take), None);
         let mut first = Each::new(|_, recorded_at, entry| {
@@ -254,6 +277,7 @@ impl View<'_> {
         Ok(Spot {
             id,
             position: found.position,
+            record: found.record,
         })
     }
 

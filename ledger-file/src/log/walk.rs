@@ -8,10 +8,10 @@ use ledger_core::{Direction, Timestamp};
 use super::checked::Section;
 use super::frames::{CHUNK_BYTES_MIN, with_buffer};
 use super::segment::Segment;
-use super::view::View;
+use super::view::{View, append_at};
 use super::visit::Visit;
 use crate::error::Result;
-use crate::format::{Append, EntryRef, Frame, Record, StreamNumber};
+use crate::format::{Append, EntryRef, Frame, Position, Record, StreamNumber};
 use crate::index::Stretch;
 
 /// How large an entry is taken to be before it is seen.
@@ -56,17 +56,45 @@ impl View<'_> {
             frame: frame.offset(),
             at: Some(stretch.position.offset()),
         };
+        let mut record = stretch.record;
         while walk.next < walk.end {
             let checked = segment.checked().section(walk.frame, stream, walk.next);
             let flow = match checked.filter(|section| walk.can_begin_in(section)) {
                 Some(section) => self.entries_of_section(segment, &section, &mut walk, each)?,
-                None => self.entries_of_frames(segment, &mut walk, each)?,
+                None => match self.section_at(segment, &walk, record.take())? {
+                    Some((frame, append)) => {
+                        walk.at = None;
+                        self.entries_of_append(&frame, &append, &mut walk, each)?
+                    }
+                    None => self.entries_of_frames(segment, &mut walk, each)?,
+                },
             };
             if flow.is_break() {
                 return Ok(flow);
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The section that begins at `record` with the next entry, if its frame was found to be right before: then nothing
+    /// of the frame is read but that.
+    fn section_at<'s>(
+        &self,
+        segment: &'s Segment,
+        walk: &Walk,
+        record: Option<Position>,
+    ) -> Result<Option<(Frame<'s>, Append<'s>)>> {
+        if record.is_none() {
+            return Ok(None);
+        }
+        let Some(frame) = self.frame_again(segment, walk.frame)? else {
+            return Ok(None);
+        };
+        let append = append_at(&frame, record, walk.stream, walk.next);
+        if let Some(append) = &append {
+            segment.checked().note(&frame, append);
+        }
+        Ok(append.map(|append| (frame, append)))
     }
 
     /// Reads whole frames until all entries were shown.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ledger_core::{Batch, NewEntry, Payload, StreamName};
 use ledger_file::Log;
-use ledger_lap::{Promise, Result};
+use ledger_lap::{Number, Promise, Result};
 use rustix::fs::{Advice, fadvise};
 
 use super::task::Entries;
@@ -25,15 +25,20 @@ pub(super) fn stream(number: u64) -> StreamName {
 
 /// The entry numbered `number`: its payload tells the number, its dedup key has no pattern.
 pub(super) fn entry(entries: Entries, number: u64) -> NewEntry {
-    let mut payload = ledger_lap::record(0, number % 1_024, PAYLOAD_BYTES);
-    payload[..8].copy_from_slice(&number.to_le_bytes());
-    let mut entry = NewEntry::new(Payload::octets(payload)).dedup_key(dedup_key(number));
+    let mut entry = NewEntry::new(Payload::octets(payload(number))).dedup_key(dedup_key(number));
     entry.order_key = entries.order_key_of(number);
     entry
 }
 
+/// The number, and bytes without a pattern behind it.
+fn payload(number: u64) -> Vec<u8> {
+    let words = (0..).map(|word| Number::new(1 + word, number).scrambled().to_le_bytes());
+    let noise = words.flatten().take(PAYLOAD_BYTES - Number::BYTES);
+    number.to_le_bytes().into_iter().chain(noise).collect()
+}
+
 fn dedup_key(number: u64) -> String {
-    format!("{:016x}", ledger_lap::Number::new(0, number).scrambled())
+    format!("{:016x}", Number::new(0, number).scrambled())
 }
 
 /// A batch to each stream that the entries from `first` on belong to.

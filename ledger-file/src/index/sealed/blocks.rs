@@ -1,18 +1,21 @@
 //! The blocks of an index file, each checked when it is read, and the search for rows in them.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use super::layout::{BLOCK_BYTES, Guard, Header, ROWS_OFFSET, START_BYTES, Section, block_offset};
+use super::layout::{
+    BLOCK_BYTES, FILTERS, Guard, Header, ROWS_OFFSET, START_BYTES, Section, block_offset,
+};
 use super::recent::Recent;
 use super::rows::FirstRun;
 use super::writer::FINGERPRINTS_OF_A_ROW;
-use crate::disk::{DiskFile, Patience, read_exact_at};
+use crate::disk::{DiskFile, FileMap, Patience, read_exact_at};
 use crate::fault::{Mistake, is_planted};
-use crate::index::filter::Filter;
-use crate::index::{IndexError, Origin};
+use crate::index::filter::{Filter, Grain};
+use crate::index::{IndexError, Means, Origin};
 
 /// A checked block.
 type Block = Arc<[u8; BLOCK_BYTES]>;
@@ -25,7 +28,12 @@ pub(super) struct Contents {
     pub(super) header: Header,
     fences: Vec<u64>,
     checksums: Vec<u32>,
-    pub(super) filter: OnceLock<Filter>,
+    /// None: it cannot be mapped.
+    map: OnceLock<Option<FileMap>>,
+    /// A bit for each block: whether it was found to be right in the map.
+    checked: Vec<AtomicU32>,
+    /// Of each grain.
+    pub(super) filters: [OnceLock<Filter>; FILTERS],
     /// The blocks used last: all that point reads of plain records need, and 128 KiB at most.
     blocks: Recent<Block, 32>,
     /// The first runs of the streams asked for last; none of one that has no entry here.
@@ -69,16 +77,50 @@ impl Contents {
             header,
             fences: guards.iter().map(|guard| guard.fence).collect(),
             checksums: guards.iter().map(|guard| guard.checksum).collect(),
-            filter: OnceLock::new(),
+            map: OnceLock::new(),
+            checked: guards.chunks(BITS).map(|_| AtomicU32::new(0)).collect(),
+            filters: [const { OnceLock::new() }; FILTERS],
             blocks: Recent::default(),
             first_runs: Recent::default(),
         })
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let filter = self.filter.get().map_or(0, |it| it.fingerprints().len());
+        let filters = self.filters.iter().filter_map(OnceLock::get);
+        let filters: usize = filters.map(|it| it.fingerprints().len()).sum();
         let directory = self.fences.len() * (size_of::<u64>() + size_of::<u32>());
-        filter + directory + self.blocks.len() * BLOCK_BYTES
+        filters + directory + self.blocks.len() * BLOCK_BYTES
+    }
+}
+
+/// How many blocks share a word of `checked`.
+const BITS: usize = u32::BITS as usize;
+
+impl Contents {
+    /// Whether a block was found to be right in the map.
+    fn was_right(&self, index: usize) -> bool {
+        let word = self.checked[index / BITS].load(Ordering::Relaxed);
+        word >> (index % BITS) & 1 == 1
+    }
+
+    fn note_right(&self, index: usize) {
+        self.checked[index / BITS].fetch_or(1 << (index % BITS), Ordering::Relaxed);
+    }
+
+    /// The file as memory, if that is wanted and can be. It was found to be as long as its header says, and never
+    /// changes.
+    fn map_if(&self, means: Means, file: &dyn DiskFile) -> Option<&FileMap> {
+        if !means.is_mapped() {
+            return None;
+        }
+        let map = self.map.get_or_init(|| {
+            file.map(self.header.file_bytes()).unwrap_or_else(|error| {
+                let segment = self.header.origin.segment;
+                tracing::debug!(segment, %error, "an index cannot be mapped, and is read");
+                None
+            })
+        });
+        map.as_ref()
     }
 }
 
@@ -91,7 +133,7 @@ fn matches(bytes: &[u8], checksum: u32) -> bool {
 pub(super) struct Blocks<'a> {
     pub(super) contents: &'a Contents,
     file: &'a dyn DiskFile,
-    patience: Patience,
+    means: Means,
     at_hand: SmallVec<[(usize, Block); AT_HAND]>,
     /// Which of those at hand is put aside next.
     oldest: usize,
@@ -101,11 +143,11 @@ pub(super) struct Blocks<'a> {
 const AT_HAND: usize = 4;
 
 impl<'a> Blocks<'a> {
-    pub(super) fn new(contents: &'a Contents, file: &'a dyn DiskFile, patience: Patience) -> Self {
+    pub(super) fn new(contents: &'a Contents, file: &'a dyn DiskFile, means: Means) -> Self {
         Self {
             contents,
             file,
-            patience,
+            means,
             at_hand: SmallVec::new(),
             oldest: 0,
         }
@@ -147,12 +189,36 @@ impl<'a> Blocks<'a> {
 
     /// Has a block at hand.
     pub(super) fn block(&mut self, index: usize) -> Result<&[u8; BLOCK_BYTES]> {
+        if let Some(block) = self.mapped(index)? {
+            return Ok(block);
+        }
         let mut at_hand = self.at_hand.iter();
         let place = match at_hand.position(|(other, _)| *other == index) {
             Some(place) => place,
             None => self.fetch(index)?,
         };
         Ok(&self.at_hand[place].1)
+    }
+
+    /// A block in the map, if there is one: checked when it is looked at first.
+    fn mapped(&self, index: usize) -> Result<Option<&'a [u8; BLOCK_BYTES]>> {
+        let contents = self.contents;
+        let Some(map) = contents.map_if(self.means, self.file) else {
+            return Ok(None);
+        };
+        let start = block_offset(index as u64) as usize;
+        let bytes = map.bytes(start..start + BLOCK_BYTES);
+        let block = bytes.and_then(|bytes| bytes.first_chunk());
+        let (Some(block), Some(checksum)) = (block, contents.checksums.get(index)) else {
+            return Err(self.damaged("a block is missing"));
+        };
+        if !contents.was_right(index) {
+            if !matches(block, *checksum) {
+                return Err(self.damaged("a block does not match its checksum"));
+            }
+            contents.note_right(index);
+        }
+        Ok(Some(block))
     }
 
     /// Takes a block from memory or the file, and tells where it is at hand.
@@ -182,17 +248,23 @@ impl<'a> Blocks<'a> {
         };
         let mut block = Arc::new([0; BLOCK_BYTES]);
         let bytes = Arc::get_mut(&mut block).expect("nobody else has it yet");
-        read_exact_at(self.file, bytes, block_offset(index as u64), self.patience)?;
+        read_exact_at(
+            self.file,
+            bytes,
+            block_offset(index as u64),
+            self.means.patience,
+        )?;
         match matches(bytes, checksum) {
             true => Ok(block),
             false => Err(self.damaged("a block does not match its checksum")),
         }
     }
 
-    /// Reads the whole filter.
-    pub(super) fn filter(&self) -> Result<Filter> {
-        let bytes = self.contents.header.filter_bytes as usize;
-        let blocks = self.contents.header.blocks(Section::Filter);
+    /// Reads the whole filter of one grain.
+    pub(super) fn filter(&self, grain: Grain) -> Result<Filter> {
+        let extent = self.contents.header.filters[grain as usize];
+        let bytes = extent.bytes as usize;
+        let blocks = self.contents.header.blocks(grain.into());
         if bytes > blocks.len() * FINGERPRINTS_OF_A_ROW {
             return Err(self.damaged("its filter is cut off"));
         }
@@ -202,7 +274,7 @@ impl<'a> Blocks<'a> {
             let block = self.read(block)?;
             fingerprints.extend_from_slice(&block[ROWS_OFFSET..ROWS_OFFSET + taken]);
         }
-        let filter = Filter::from_parts(self.contents.header.filter, fingerprints);
+        let filter = Filter::from_parts(grain, extent.shape, fingerprints);
         filter.ok_or_else(|| self.damaged("its filter makes no sense"))
     }
 }

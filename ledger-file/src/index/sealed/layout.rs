@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::super::Origin;
-use super::super::filter::Shape;
+use super::super::filter::{Grain, Shape};
 use crate::format::StreamNumber;
 
 /// The bytes of a block; the header is one, too.
@@ -25,13 +25,15 @@ const CHECKSUM_OFFSET: usize = BLOCK_BYTES - 4;
 const MAGIC: &[u8; 8] = b"LEDGERIX";
 
 /// The format that is written, and the only one that is read: an index of another one is written again.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The parts of an index file, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
-    /// The filter's fingerprints, as many in a row as fit.
-    Filter,
+    /// The fingerprints of the filter over dedup keys, names and checkpoints, as many in a row as fit.
+    FineFilter,
+    /// Those of the filter over order keys, streams, and streams with changes.
+    CoarseFilter,
     /// Where each entry begins, by ordinal; packed.
     Offsets,
     /// Where each frame begins; packed.
@@ -46,7 +48,8 @@ pub(super) enum Section {
     OrderKeys,
     /// Ordinals, ascending for each order key.
     Postings,
-    /// Stream, first id, first ordinal, count; in the order of the streams' hashes, then of the ids.
+    /// Stream, first id, first ordinal, count, offset of the first record; in the order of the streams' hashes, then of
+    /// the ids.
     Runs,
     /// Stream, id, topic, offset of a record; in this order.
     Changes,
@@ -67,10 +70,23 @@ impl Section {
             Self::Postings | Self::Expiring => Some(4),
             Self::DedupKeys | Self::NameRecords | Self::CheckpointRecords => Some(8),
             Self::OrderKeys => Some(12),
-            Self::Runs | Self::Changes => Some(24),
-            Self::Filter | Self::Offsets | Self::Frames | Self::Names | Self::CheckpointNames => {
-                None
-            }
+            Self::Changes => Some(24),
+            Self::Runs => Some(28),
+            Self::FineFilter
+            | Self::CoarseFilter
+            | Self::Offsets
+            | Self::Frames
+            | Self::Names
+            | Self::CheckpointNames => None,
+        }
+    }
+}
+
+impl From<Grain> for Section {
+    fn from(grain: Grain) -> Self {
+        match grain {
+            Grain::Fine => Self::FineFilter,
+            Grain::Coarse => Self::CoarseFilter,
         }
     }
 }
@@ -82,6 +98,38 @@ pub(super) struct Extent {
     pub(super) blocks: u32,
 }
 
+/// What the header says of a filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FilterExtent {
+    pub(super) shape: Shape,
+    pub(super) bytes: u32,
+}
+
+impl FilterExtent {
+    fn words(self) -> [u32; 4] {
+        let Shape {
+            seed,
+            window_bits,
+            firsts,
+        } = self.shape;
+        [seed, window_bits, firsts, self.bytes]
+    }
+
+    fn of_words([seed, window_bits, firsts, bytes]: [u32; 4]) -> Self {
+        Self {
+            shape: Shape {
+                seed,
+                window_bits,
+                firsts,
+            },
+            bytes,
+        }
+    }
+}
+
+/// How many filters there are: one of each grain.
+pub(super) const FILTERS: usize = Grain::Coarse as usize + 1;
+
 /// The first block of an index file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -90,8 +138,8 @@ pub(super) struct Header {
     pub(super) to: u32,
     pub(super) entries: u32,
     pub(super) highest_stream: StreamNumber,
-    pub(super) filter: Shape,
-    pub(super) filter_bytes: u32,
+    /// Of each grain.
+    pub(super) filters: [FilterExtent; FILTERS],
     pub(super) sections: [Extent; SECTIONS],
     /// CRC-32C of the directory.
     pub(super) directory_checksum: u32,
@@ -108,14 +156,10 @@ impl Header {
         bytes.extend_from_slice(&self.origin.generation.to_le_bytes());
         bytes.extend_from_slice(&self.highest_stream.0.to_le_bytes());
         let words = [self.origin.from, self.to, self.entries];
-        let filter = [
-            self.filter.seed,
-            self.filter.window_bits,
-            self.filter.firsts,
-        ];
+        let filters = self.filters.into_iter().flat_map(FilterExtent::words);
         let sections = self.sections.iter().flat_map(|it| [it.rows, it.blocks]);
-        let rest = [self.filter_bytes, self.directory_checksum];
-        for word in words.into_iter().chain(filter).chain(rest).chain(sections) {
+        let words = words.into_iter().chain(filters);
+        for word in words.chain([self.directory_checksum]).chain(sections) {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
         bytes.resize(CHECKSUM_OFFSET, 0);
@@ -147,8 +191,12 @@ impl Header {
     fn decode_fields(fields: &mut Fields<'_>) -> Result<Self, &'static str> {
         let (log_id, segment) = (fields.array()?, fields.u32()?);
         let (generation, highest_stream) = (fields.u64()?, StreamNumber(fields.u64()?));
-        let [from, to, entries, seed, window_bits, firsts] = fields.words()?;
-        let [filter_bytes, directory_checksum] = fields.words()?;
+        let [from, to, entries] = fields.words()?;
+        let mut filters = [FilterExtent::default(); FILTERS];
+        for filter in &mut filters {
+            *filter = FilterExtent::of_words(fields.words()?);
+        }
+        let directory_checksum = fields.u32()?;
         let mut sections = [Extent::default(); SECTIONS];
         for extent in &mut sections {
             let [rows, blocks] = fields.words()?;
@@ -164,12 +212,7 @@ impl Header {
             to,
             entries,
             highest_stream,
-            filter: Shape {
-                seed,
-                window_bits,
-                firsts,
-            },
-            filter_bytes,
+            filters,
             sections,
             directory_checksum,
         })
@@ -276,12 +319,14 @@ mod tests {
             to: 1 << 26,
             entries: 500_000,
             highest_stream: StreamNumber(12),
-            filter: Shape {
-                seed: 1,
-                window_bits: 13,
-                firsts: 1 << 20,
-            },
-            filter_bytes: (1 << 20) + (2 << 13),
+            filters: [1, 2].map(|seed| FilterExtent {
+                shape: Shape {
+                    seed,
+                    window_bits: 13,
+                    firsts: 1 << 20,
+                },
+                bytes: ((1 << 20) + (2 << 13)) / seed,
+            }),
             sections: std::array::from_fn(|n| Extent {
                 rows: n as u32 * 100,
                 blocks: n as u32,
@@ -301,8 +346,8 @@ mod tests {
     #[test]
     fn sections_follow_each_other() {
         let header = header();
-        assert_eq!(header.blocks(Section::Filter).start, 0);
-        let filter_ends = header.blocks(Section::Filter).end;
+        assert_eq!(header.blocks(Section::FineFilter).start, 0);
+        let filter_ends = header.blocks(Section::CoarseFilter).end;
         assert_eq!(header.blocks(Section::Offsets).start, filter_ends);
         let last = header.blocks(Section::CheckpointNames);
         assert_eq!(last.len(), SECTIONS - 1);

@@ -9,25 +9,25 @@ use super::blocks::{Blocks, Result};
 use super::layout::Section;
 use super::rows::{FirstRun, Run, word};
 use super::writer::prefix;
-use crate::disk::Patience;
 use crate::format::{Position, StreamNumber};
 use crate::index::active::Candidates;
 use crate::index::change::{Change, ChangeKind, ChangeRow, Topic};
+use crate::index::filter::Grain;
 use crate::index::hash::{KeyHash, changes_tag, stream_tag};
-use crate::index::{Spot, Stretch, Window};
+use crate::index::{Means, Spot, Stretch, Window};
 
 impl SealedIndex {
     pub(in crate::index) fn stretches(
         &self,
         stream: StreamNumber,
         window: &Window,
-        patience: Patience,
+        means: Means,
         out: &mut Vec<Stretch>,
     ) -> Result<()> {
-        let Some(first) = self.first_run(stream, patience)? else {
+        let Some(first) = self.first_run(stream, means)? else {
             return Ok(());
         };
-        let mut blocks = self.blocks(patience)?;
+        let mut blocks = self.blocks(means)?;
         if first.is_only {
             let clipped = window.clip(first.run.ids(), window.limit as u64);
             return self.stretch(&mut blocks, &first.run, clipped, out);
@@ -66,6 +66,7 @@ impl SealedIndex {
             id: ids.start,
             count: (ids.end - ids.start) as u32,
             position: self.position(offset),
+            record: (before == 0).then(|| self.position(run.record)),
         });
         Ok(())
     }
@@ -75,13 +76,13 @@ impl SealedIndex {
         stream: StreamNumber,
         KeyHash(tag): KeyHash,
         window: &Window,
-        patience: Patience,
+        means: Means,
         out: &mut Vec<Spot>,
     ) -> Result<()> {
-        if !self.may_have(tag, patience)? {
+        if !self.may_have(Grain::Coarse, tag, means)? {
             return Ok(());
         }
-        let mut blocks = self.blocks(patience)?;
+        let mut blocks = self.blocks(means)?;
         let Some(list) = blocks.order_key(tag)? else {
             return Ok(());
         };
@@ -104,10 +105,10 @@ impl SealedIndex {
         &self,
         stream: StreamNumber,
         window: &Window,
-        patience: Patience,
+        means: Means,
         out: &mut Vec<Spot>,
     ) -> Result<()> {
-        let mut blocks = self.blocks(patience)?;
+        let mut blocks = self.blocks(means)?;
         let rows = blocks.rows(Section::Expiring);
         if rows == 0 {
             return Ok(());
@@ -133,12 +134,12 @@ impl SealedIndex {
     pub(in crate::index) fn newest_entry(
         &self,
         stream: StreamNumber,
-        patience: Patience,
+        means: Means,
     ) -> Result<Option<Spot>> {
-        if !self.may_have(stream_tag(stream), patience)? {
+        if !self.may_have(Grain::Coarse, stream_tag(stream), means)? {
             return Ok(None);
         }
-        let mut blocks = self.blocks(patience)?;
+        let mut blocks = self.blocks(means)?;
         let behind = blocks.run(stream, |_| true)?;
         let Some(run) = blocks.run_before(behind, stream)? else {
             return Ok(None);
@@ -150,20 +151,20 @@ impl SealedIndex {
     pub(in crate::index) fn first_id(
         &self,
         stream: StreamNumber,
-        patience: Patience,
+        means: Means,
     ) -> Result<Option<u64>> {
-        let first = self.first_run(stream, patience)?;
+        let first = self.first_run(stream, means)?;
         Ok(first.map(|first| first.run.first_id))
     }
 
     /// The first run of `stream`: looked up once for each of the streams that were asked for last.
-    fn first_run(&self, stream: StreamNumber, patience: Patience) -> Result<Option<FirstRun>> {
-        let contents = self.contents(patience)?;
+    fn first_run(&self, stream: StreamNumber, means: Means) -> Result<Option<FirstRun>> {
+        let contents = self.contents(means)?;
         if let Some(first) = contents.first_runs.get(stream.0) {
             return Ok(first);
         }
-        let first = match self.may_have(stream_tag(stream), patience)? {
-            true => self.blocks(patience)?.first_run(stream)?,
+        let first = match self.may_have(Grain::Coarse, stream_tag(stream), means)? {
+            true => self.blocks(means)?.first_run(stream)?,
             false => None,
         };
         contents.first_runs.put(stream.0, first);
@@ -173,12 +174,13 @@ impl SealedIndex {
     pub(in crate::index) fn dedup_keys(
         &self,
         hashes: &[KeyHash],
-        patience: Patience,
+        means: Means,
         mut visit: impl FnMut(usize, u32) -> Result<()>,
     ) -> Result<()> {
-        self.filtered(hashes, patience, |index| {
+        self.filtered(Grain::Fine, hashes, means, |index| {
+            // Every index is asked, and hardly any has it: what is looked at for nothing should not stay mapped.
             let ordinals = self
-                .blocks(patience)?
+                .blocks(means.unmapped())?
                 .facts(Section::DedupKeys, hashes[index])?;
             ordinals
                 .into_iter()
@@ -186,25 +188,21 @@ impl SealedIndex {
         })
     }
 
-    pub(in crate::index) fn name_records(
-        &self,
-        hash: KeyHash,
-        patience: Patience,
-    ) -> Result<Candidates> {
-        self.places(Section::NameRecords, hash, patience)
+    pub(in crate::index) fn name_records(&self, hash: KeyHash, means: Means) -> Result<Candidates> {
+        self.places(Section::NameRecords, hash, means)
     }
 
     pub(in crate::index) fn checkpoint_records(
         &self,
         hash: KeyHash,
-        patience: Patience,
+        means: Means,
     ) -> Result<Candidates> {
-        self.places(Section::CheckpointRecords, hash, patience)
+        self.places(Section::CheckpointRecords, hash, means)
     }
 
-    fn places(&self, section: Section, hash: KeyHash, patience: Patience) -> Result<Candidates> {
-        match self.may_have(hash.0, patience)? {
-            true => self.blocks(patience)?.facts(section, hash),
+    fn places(&self, section: Section, hash: KeyHash, means: Means) -> Result<Candidates> {
+        match self.may_have(Grain::Fine, hash.0, means)? {
+            true => self.blocks(means)?.facts(section, hash),
             false => Ok(Candidates::new()),
         }
     }
@@ -213,9 +211,9 @@ impl SealedIndex {
         &self,
         stream: StreamNumber,
         ordinal: u32,
-        patience: Patience,
+        means: Means,
     ) -> Result<Option<Spot>> {
-        self.spot_in(&mut self.blocks(patience)?, stream, ordinal)
+        self.spot_in(&mut self.blocks(means)?, stream, ordinal)
     }
 
     fn spot_in(
@@ -234,19 +232,24 @@ impl SealedIndex {
         }
         let position = self.position(blocks.offset(ordinal)?);
         let id = run.first_id.wrapping_add(before.into());
-        Ok(Some(Spot { id, position }))
+        let record = (before == 0).then(|| self.position(run.record));
+        Ok(Some(Spot {
+            id,
+            position,
+            record,
+        }))
     }
 
     pub(in crate::index) fn newest_change(
         &self,
         stream: StreamNumber,
         change: Change,
-        patience: Patience,
+        means: Means,
     ) -> Result<Option<Position>> {
-        if !self.may_have_changes(stream, patience)? {
+        if !self.may_have_changes(stream, means)? {
             return Ok(None);
         }
-        let mut blocks = self.blocks(patience)?;
+        let mut blocks = self.blocks(means)?;
         let (from, to) = (change.row(stream, 0), change.row(stream, u32::MAX));
         let mut found = None;
         blocks.changes(from..to, |row| found = Some(self.position(row.offset)))?;
@@ -257,13 +260,13 @@ impl SealedIndex {
         &self,
         stream: StreamNumber,
         ids: &Range<u64>,
-        patience: Patience,
+        means: Means,
         out: &mut Vec<(u64, ChangeKind, Position)>,
     ) -> Result<()> {
-        if !self.may_have_changes(stream, patience)? {
+        if !self.may_have_changes(stream, means)? {
             return Ok(());
         }
-        let mut blocks = self.blocks(patience)?;
+        let mut blocks = self.blocks(means)?;
         for kind in [ChangeKind::Mark, ChangeKind::Purge] {
             let rows = ChangeRow::range(stream, Topic::of(kind), ids.clone());
             blocks.changes(rows, |row| {
@@ -273,18 +276,18 @@ impl SealedIndex {
         Ok(())
     }
 
-    fn may_have_changes(&self, stream: StreamNumber, patience: Patience) -> Result<bool> {
-        let changes = self.contents(patience)?.header.extent(Section::Changes);
-        Ok(changes.rows > 0 && self.may_have(changes_tag(stream), patience)?)
+    fn may_have_changes(&self, stream: StreamNumber, means: Means) -> Result<bool> {
+        let changes = self.contents(means)?.header.extent(Section::Changes);
+        Ok(changes.rows > 0 && self.may_have(Grain::Coarse, changes_tag(stream), means)?)
     }
 
     pub(in crate::index) fn names(
         &self,
         after: Option<&str>,
         limit: usize,
-        patience: Patience,
+        means: Means,
     ) -> Result<Vec<String>> {
-        let mut blocks = self.blocks(patience)?;
+        let mut blocks = self.blocks(means)?;
         blocks.names(Section::Names, &[], after, limit)
     }
 
@@ -293,14 +296,14 @@ impl SealedIndex {
         stream: StreamNumber,
         after: Option<&str>,
         limit: usize,
-        patience: Patience,
+        means: Means,
     ) -> Result<Vec<String>> {
-        let mut blocks = self.blocks(patience)?;
+        let mut blocks = self.blocks(means)?;
         blocks.names(Section::CheckpointNames, &prefix(stream), after, limit)
     }
 
-    pub(in crate::index) fn frame(&self, offset: u32, patience: Patience) -> Result<Option<u32>> {
-        self.blocks(patience)?.floor(Section::Frames, offset)
+    pub(in crate::index) fn frame(&self, offset: u32, means: Means) -> Result<Option<u32>> {
+        self.blocks(means)?.floor(Section::Frames, offset)
     }
 
     fn position(&self, offset: u32) -> Position {

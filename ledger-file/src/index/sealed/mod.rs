@@ -2,7 +2,8 @@
 //!
 //! `layout` says what stands where, `writer` writes it, `blocks` reads and checks pieces of it, and [`SealedIndex`]
 //! answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing. The directory, a
-//! hundredth of the file, is read by the first question and kept; the filter too, when there were a few.
+//! hundredth of the file, is read by the first question and kept; the filters too, when there were a few. Blocks are
+//! mapped where the asker may wait, and checked once; else the few used last are kept.
 //!
 //! A file that is cut off, changed, or the index of something else is found out before anything in it is believed.
 
@@ -20,10 +21,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use blocks::{Blocks, Contents, Result};
+use layout::FILTERS;
 
-use super::Origin;
+use super::filter::{Filter, Grain};
 use super::hash::KeyHash;
-use crate::disk::{DiskFile, Patience};
+use super::{Means, Origin};
+use crate::disk::DiskFile;
 
 pub(crate) use writer::write;
 
@@ -34,8 +37,8 @@ pub(crate) struct SealedIndex {
     origin: Origin,
     to: u32,
     contents: OnceLock<Contents>,
-    /// How many questions there were that the filter could have answered before it was there.
-    unfiltered: AtomicU32,
+    /// How many questions there were that the filter of each grain could have answered before it was there.
+    unfiltered: [AtomicU32; FILTERS],
 }
 
 /// How many questions are cheaper to answer from the file than by reading the filter.
@@ -49,7 +52,7 @@ impl SealedIndex {
             origin,
             to,
             contents: OnceLock::new(),
-            unfiltered: AtomicU32::new(0),
+            unfiltered: [const { AtomicU32::new(0) }; FILTERS],
         }
     }
 
@@ -73,28 +76,28 @@ impl SealedIndex {
     /// # Errors
     /// Those of the file, and whatever is damaged.
     pub(crate) fn verify(&self) -> Result<()> {
-        let blocks = self.blocks(Patience::Wait)?;
+        let blocks = self.blocks(Means::WAIT)?;
         (0..blocks.contents.header.blocks_total())
             .try_for_each(|block| blocks.read(block).map(drop))
     }
 
-    fn blocks(&self, patience: Patience) -> Result<Blocks<'_>> {
-        let contents = self.contents(patience)?;
-        Ok(Blocks::new(contents, &*self.file, patience))
+    fn blocks(&self, means: Means) -> Result<Blocks<'_>> {
+        let contents = self.contents(means)?;
+        Ok(Blocks::new(contents, &*self.file, means))
     }
 
-    fn contents(&self, patience: Patience) -> Result<&Contents> {
+    fn contents(&self, means: Means) -> Result<&Contents> {
         if let Some(contents) = self.contents.get() {
             return Ok(contents);
         }
-        let contents = Contents::read(&*self.file, self.origin, self.to, patience)?;
+        let contents = Contents::read(&*self.file, self.origin, self.to, means.patience)?;
         Ok(self.contents.get_or_init(|| contents))
     }
 
     /// Whether something with that tag may be here.
-    fn may_have(&self, tag: u32, patience: Patience) -> Result<bool> {
+    fn may_have(&self, grain: Grain, tag: u32, means: Means) -> Result<bool> {
         let mut result = false;
-        self.filtered(&[KeyHash(tag)], patience, |_| {
+        self.filtered(grain, &[KeyHash(tag)], means, |_| {
             result = true;
             Ok(())
         })?;
@@ -104,23 +107,28 @@ impl SealedIndex {
     /// Shows `visit` the indices of the hashes that may be here.
     fn filtered(
         &self,
+        grain: Grain,
         hashes: &[KeyHash],
-        patience: Patience,
+        means: Means,
         visit: impl FnMut(usize) -> Result<()>,
     ) -> Result<()> {
-        let contents = self.contents(patience)?;
-        let asked = hashes.len().min(UNFILTERED_MAX as usize) as u32;
-        if contents.filter.get().is_none()
-            && self.unfiltered.fetch_add(asked, Ordering::Relaxed) + asked <= UNFILTERED_MAX
-        {
-            return (0..hashes.len()).try_for_each(visit);
-        }
-        if contents.filter.get().is_none() {
-            let filter = self.blocks(patience)?.filter()?;
-            contents.filter.get_or_init(|| filter);
-        }
-        let filter = contents.filter.get();
+        let filter = self.filter(grain, hashes.len(), means)?;
         let may_have = |index: &usize| filter.is_none_or(|it| it.may_have(hashes[*index].0));
         (0..hashes.len()).filter(may_have).try_for_each(visit)
+    }
+
+    /// The filter of one grain, once so many questions were asked that it is worth being read; `asked` are now.
+    fn filter(&self, grain: Grain, asked: usize, means: Means) -> Result<Option<&Filter>> {
+        let filter = &self.contents(means)?.filters[grain as usize];
+        if let Some(filter) = filter.get() {
+            return Ok(Some(filter));
+        }
+        let unfiltered = &self.unfiltered[grain as usize];
+        let asked = asked.min(UNFILTERED_MAX as usize) as u32;
+        if unfiltered.fetch_add(asked, Ordering::Relaxed) + asked <= UNFILTERED_MAX {
+            return Ok(None);
+        }
+        let read = self.blocks(means)?.filter(grain)?;
+        Ok(Some(filter.get_or_init(|| read)))
     }
 }

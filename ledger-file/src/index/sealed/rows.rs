@@ -20,6 +20,8 @@ pub(super) struct Run {
     pub(super) first_id: u64,
     pub(super) ordinal: u32,
     pub(super) count: u32,
+    /// Where its first record begins.
+    pub(super) record: u32,
 }
 
 impl Run {
@@ -287,12 +289,13 @@ impl Blocks<'_> {
     }
 }
 
-fn run(row: &[u8; 24]) -> Run {
+fn run(row: &[u8; 28]) -> Run {
     Run {
         stream: StreamNumber(long(row, 0)),
         first_id: long(row, 8),
         ordinal: word(row, 16),
         count: word(row, 20),
+        record: word(row, 24),
     }
 }
 
@@ -311,7 +314,7 @@ pub(super) fn word(row: &[u8], start: usize) -> u32 {
     u32::from_le_bytes(*bytes)
 }
 
-fn long(row: &[u8; 24], start: usize) -> u64 {
+fn long(row: &[u8], start: usize) -> u64 {
     let bytes = row[start..].first_chunk().expect("rows are long enough");
     u64::from_le_bytes(*bytes)
 }

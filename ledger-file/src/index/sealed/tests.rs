@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use proptest::prelude::*;
 
 use super::*;
-use crate::disk::FileMap;
+use crate::disk::{FileMap, Patience};
 use crate::index::testing::{Fact, LAST, Model, facts, facts_and_rolls};
 use crate::index::{ActiveIndex, IndexError, Layer, Layers};
 
@@ -117,7 +117,7 @@ proptest! {
         let index = model.index(0);
         let sealed = opened(written(&index), index.origin);
         sealed.verify().unwrap();
-        let header = sealed.contents(Patience::Wait).unwrap().header.clone();
+        let header = sealed.contents(Means::WAIT).unwrap().header.clone();
         prop_assert_eq!(header.entries, index.entries());
         prop_assert_eq!(header.highest_stream, index.highest_stream());
         model.check(&Layers::new(vec![Layer::Sealed(Arc::new(sealed))]), LAST);
@@ -239,7 +239,7 @@ fn the_index_of_something_else_is_refused() {
 fn opening_reads_nothing() {
     let index = opened(Vec::new(), sample().origin);
     assert_eq!(index.heap_bytes(), 0);
-    assert!(index.contents(Patience::Wait).is_err());
+    assert!(index.contents(Means::WAIT).is_err());
 }
 
 #[test]
@@ -247,18 +247,15 @@ fn the_filter_comes_into_memory_when_there_were_many_questions() {
     let index = sample();
     let sealed = opened(written(&index), index.origin);
     let has_filter = || {
-        sealed
-            .contents(Patience::Wait)
-            .unwrap()
-            .filter
+        sealed.contents(Means::WAIT).unwrap().filters[Grain::Fine as usize]
             .get()
             .is_some()
     };
     for tag in 0..UNFILTERED_MAX {
-        sealed.may_have(tag, Patience::Wait).unwrap();
+        sealed.may_have(Grain::Fine, tag, Means::WAIT).unwrap();
     }
     assert!(!has_filter());
-    sealed.may_have(0, Patience::Wait).unwrap();
+    sealed.may_have(Grain::Fine, 0, Means::WAIT).unwrap();
     assert!(has_filter());
 }
 
@@ -294,7 +291,7 @@ fn what_cannot_be_had_now_is_an_error_of_the_file() {
         }
     }
     let sealed = SealedIndex::open(Arc::new(Cold), sample().origin, TO);
-    match sealed.may_have(1, Patience::Now) {
+    match sealed.may_have(Grain::Fine, 1, Means::calls(Patience::Now)) {
         Err(IndexError::Io(error)) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
         other => panic!("{other:?}"),
     }

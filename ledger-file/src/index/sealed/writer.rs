@@ -5,13 +5,14 @@ use std::io;
 use smallvec::SmallVec;
 
 use super::super::active::{ActiveIndex, Run};
-use super::super::filter::Filter;
+use super::super::filter::{Filter, Grain};
 use super::super::hash::{changes_tag, mix};
 use super::super::latest::Latest;
 use super::super::names::Names;
 use super::super::postings::Posting;
 use super::layout::{
-    BLOCK_BYTES, Extent, Guard, Header, ROWS_OFFSET, SECTIONS, START_BYTES, Section, block_offset,
+    BLOCK_BYTES, Extent, FILTERS, FilterExtent, Guard, Header, ROWS_OFFSET, SECTIONS, START_BYTES,
+    Section, block_offset,
 };
 use super::packed;
 use crate::disk::{DiskFile, write_all_at};
@@ -23,9 +24,9 @@ use crate::format::StreamNumber;
 /// # Errors
 /// Those of the file.
 pub(crate) fn write(index: &ActiveIndex, to: u32, file: &dyn DiskFile) -> io::Result<u64> {
-    let filter = Filter::build(&tags(index));
     let mut writer = Writer::new(file);
-    writer.fingerprints(&filter)?;
+    writer.filter(Grain::Fine, fine_tags(index))?;
+    writer.filter(Grain::Coarse, coarse_tags(index))?;
     writer.packed(Section::Offsets, &index.offsets, |ordinal, _| {
         ordinal as u64
     })?;
@@ -42,7 +43,7 @@ pub(crate) fn write(index: &ActiveIndex, to: u32, file: &dyn DiskFile) -> io::Re
     writer.expiring(&index.expiring)?;
     writer.names(Section::Names, &index.names, |_| Vec::new())?;
     writer.names(Section::CheckpointNames, &index.checkpoint_names, prefix)?;
-    writer.finish(index, to, &filter)
+    writer.finish(index, to)
 }
 
 /// What names of checkpoints of `stream` begin with: in byte order the order of the numbers.
@@ -50,23 +51,22 @@ pub(super) fn prefix(stream: StreamNumber) -> Vec<u8> {
     stream.0.to_be_bytes().into()
 }
 
-/// Everything that may be looked for by a tag.
-fn tags(index: &ActiveIndex) -> Vec<u32> {
+/// What may be looked for by a tag, and is usually nowhere.
+fn fine_tags(index: &ActiveIndex) -> Vec<u32> {
     let latest = [
         &index.dedup_keys,
         &index.name_records,
         &index.checkpoint_records,
     ];
     let latest = latest.into_iter().flat_map(|facts| facts.tags());
+    latest.collect()
+}
+
+/// What may be looked for by a tag, and has many entries.
+fn coarse_tags(index: &ActiveIndex) -> Vec<u32> {
     let changes = index.changes.iter().map(|row| changes_tag(row.stream));
-    let mut tags: Vec<u32> = latest
-        .chain(index.order_keys.tags())
-        .chain(index.runs_by_stream.tags())
-        .chain(changes)
-        .collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags
+    let lists = index.order_keys.tags().chain(index.runs_by_stream.tags());
+    lists.chain(changes).collect()
 }
 
 /// One block is one row of the filter.
@@ -83,6 +83,7 @@ struct Writer<'a> {
     /// Where the rows of the block begin in it.
     starts: Vec<u16>,
     directory: Vec<u8>,
+    filters: [FilterExtent; FILTERS],
     sections: [Extent; SECTIONS],
 }
 
@@ -98,6 +99,7 @@ impl<'a> Writer<'a> {
             written: block_offset(0),
             starts: Vec::new(),
             directory: Vec::new(),
+            filters: [FilterExtent::default(); FILTERS],
             sections: [Extent::default(); SECTIONS],
         }
     }
@@ -156,7 +158,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the directory, and the header that makes the file one.
-    fn finish(mut self, index: &ActiveIndex, to: u32, filter: &Filter) -> io::Result<u64> {
+    fn finish(mut self, index: &ActiveIndex, to: u32) -> io::Result<u64> {
         self.flush()?;
         write_all_at(self.file, &self.directory, self.written)?;
         let header = Header {
@@ -164,8 +166,7 @@ impl<'a> Writer<'a> {
             to,
             entries: index.entries(),
             highest_stream: index.highest_stream(),
-            filter: filter.shape(),
-            filter_bytes: filter.fingerprints().len() as u32,
+            filters: self.filters,
             sections: self.sections,
             directory_checksum: crc_fast::crc32_iscsi(&self.directory),
         };
@@ -177,11 +178,19 @@ impl<'a> Writer<'a> {
 
 // The sections.
 impl Writer<'_> {
-    fn fingerprints(&mut self, filter: &Filter) -> io::Result<()> {
+    /// Writes the filter of one grain.
+    fn filter(&mut self, grain: Grain, mut tags: Vec<u32>) -> io::Result<()> {
+        tags.sort_unstable();
+        tags.dedup();
+        let filter = Filter::build(grain, &tags);
+        self.filters[grain as usize] = FilterExtent {
+            shape: filter.shape(),
+            bytes: filter.fingerprints().len() as u32,
+        };
         for row in filter.fingerprints().chunks(FINGERPRINTS_OF_A_ROW) {
-            self.row(Section::Filter, 0, row)?;
+            self.row(grain.into(), 0, row)?;
         }
-        self.end_block(Section::Filter)
+        self.end_block(grain.into())
     }
 
     fn packed(
@@ -301,11 +310,11 @@ fn hash_of(index: &ActiveIndex, run: u32) -> u64 {
     mix(index.runs[run as usize].stream.0)
 }
 
-fn run_row(run: Run, count: u32) -> [u8; 24] {
-    let mut row = [0; 24];
+fn run_row(run: Run, count: u32) -> [u8; 28] {
+    let mut row = [0; 28];
     row[..8].copy_from_slice(&run.stream.0.to_le_bytes());
     row[8..16].copy_from_slice(&run.first_id.to_le_bytes());
-    row[16..].copy_from_slice(&words(&[run.ordinal, count]));
+    row[16..].copy_from_slice(&words(&[run.ordinal, count, run.record]));
     row
 }
 

@@ -1,0 +1,74 @@
+//! Logs of older formats are opened, read and brought forward.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ledger_core::{Batch, Filter, NewEntry, Payload, ReadOptions};
+use ledger_file::{FileOptions, Housekeeping, Log};
+use tempfile::TempDir;
+
+/// A copy of a fixture, in a directory of its own.
+fn copy_of(fixture: &str) -> TempDir {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let directory = TempDir::new().unwrap();
+    for file in fs::read_dir(fixtures.join(fixture)).unwrap() {
+        let path = file.unwrap().path();
+        fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+    }
+    directory
+}
+
+fn open(directory: &TempDir) -> Log {
+    let options = FileOptions::default().with_housekeeping(Housekeeping::Inline);
+    Log::open(directory.path(), options).unwrap()
+}
+
+/// The entry that both streams of its commit were given, as it was appended.
+fn entry(number: u64) -> NewEntry {
+    NewEntry::new(Payload::json(format!("{{\"number\":{number}}}")))
+        .order_key(format!("o-{}", number % 3))
+        .dedup_key(format!("d-{number}"))
+}
+
+/// The ids of the entries of `all` with an order key.
+fn ids_of(log: &Log, key: &str) -> Vec<u64> {
+    let filter = Filter::new().order_key(key);
+    let options = ReadOptions::new().filter(filter).limit(100);
+    let page = log.read(&"all".into(), &options).unwrap();
+    page.entries.iter().map(|entry| entry.id).collect()
+}
+
+/// The formats of the index files, in the order of their names.
+fn index_formats(directory: &TempDir) -> Vec<u8> {
+    let files = fs::read_dir(directory.path()).unwrap();
+    let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|it| it == "index"));
+    paths.sort();
+    let format = |path: &PathBuf| fs::read(path).unwrap()[8];
+    paths.iter().map(format).collect()
+}
+
+/// Forty commits: an entry to one of two streams, and two to `all`; four segments.
+#[test]
+fn indexes_of_format_1_are_made_anew() {
+    let directory = copy_of("index-1");
+    assert_eq!(index_formats(&directory), [1; 4]);
+    let log = open(&directory);
+    let page = log.read(&"all".into(), &ReadOptions::new().limit(100));
+    let page = page.unwrap();
+    assert_eq!(page.entries.len(), 80);
+    for (number, found) in (0..).zip(&page.entries) {
+        assert_eq!((found.id, &found.value), (number + 1, &entry(number).value));
+    }
+    let expected: Vec<u64> = (1..=80).filter(|id| (id - 1) % 3 == 1).collect();
+    assert_eq!(ids_of(&log, "o-1"), expected);
+    let again = (0..80).map(entry).collect();
+    let receipt = log.append(Batch::new("all", again)).unwrap();
+    assert_eq!(receipt.appended(), 0, "all of them are there");
+    assert_eq!(log.stat(&"s-1".into()).unwrap().count, 20);
+    log.close().unwrap();
+    assert_eq!(index_formats(&directory)[..3], [2; 3]);
+    assert_eq!(ids_of(&open(&directory), "o-1"), expected);
+}
