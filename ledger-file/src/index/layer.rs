@@ -134,7 +134,9 @@ impl<'a> LayerAt<'a> {
     ) -> Result<()> {
         match self.layer {
             Layer::Memory(index) => {
-                for (position, ordinal) in read(index).dedup_keys(hashes, self.bound) {
+                // Whoever is shown one may ask the index again, which must not be held then.
+                let found = read(index).dedup_keys(hashes, self.bound);
+                for (position, ordinal) in found {
                     visit(position, ordinal)?;
                 }
                 Ok(())
