@@ -1,7 +1,7 @@
 //! One index, in memory or in a file, asked the same questions.
 
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 
 use super::active::{ActiveIndex, Candidates, NO_STREAM};
 use super::change::{Change, ChangeKind};
@@ -10,6 +10,7 @@ use super::sealed::SealedIndex;
 use super::{IndexError, Origin, Spot, Stretch, Window};
 use crate::disk::Patience;
 use crate::format::{Position, StreamNumber};
+use crate::sync::{RwLock, RwLockReadGuard};
 
 /// One index.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Which files are the log: the manifest, the segment that is ready to be written next, and what must be tidied up.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::random::random;
 use super::segment::SegmentName;
@@ -10,6 +10,7 @@ use crate::disk::{Disk, DiskFile, write_all_at};
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{FileName, Manifest, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentMeta};
+use crate::sync::MutexGuard;
 
 /// Who knows the files.
 #[derive(Debug)]
