@@ -12,6 +12,8 @@ pub(crate) enum Mistake {
     DuplicateNotWaitedFor,
     /// Readers see what is not durable yet.
     VisibleBeforeDurable,
+    /// Nobody wakes those who sleep until a group is over.
+    WakeForgotten,
     /// A sync that failed is made again, and believed.
     SyncRetried,
     /// A short write is taken for a whole one.

@@ -13,6 +13,7 @@ mod options;
 #[cfg(test)]
 mod simulation;
 mod store;
+mod sync;
 
 pub use format::NewRecord;
 pub use log::{Damage, Log, LogStats, LostEntries, Pending, RecordRef, Repair, Verified};

@@ -1,7 +1,7 @@
 //! One index, in memory or in a file, asked the same questions.
 
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 
 use super::active::{ActiveIndex, Candidates, NO_STREAM};
 use super::change::{Change, ChangeKind};
@@ -9,6 +9,7 @@ use super::hash::KeyHash;
 use super::sealed::SealedIndex;
 use super::{IndexError, Means, Origin, Spot, Stretch, Window};
 use crate::format::{Position, StreamNumber};
+use crate::sync::{RwLock, RwLockReadGuard};
 
 /// One index.
 #[derive(Clone, Debug)]
@@ -133,7 +134,9 @@ impl<'a> LayerAt<'a> {
     ) -> Result<()> {
         match self.layer {
             Layer::Memory(index) => {
-                for (position, ordinal) in read(index).dedup_keys(hashes, self.bound) {
+                // Whoever is shown one may ask the index again, which must not be held then.
+                let found = read(index).dedup_keys(hashes, self.bound);
+                for (position, ordinal) in found {
                     visit(position, ordinal)?;
                 }
                 Ok(())

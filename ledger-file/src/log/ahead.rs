@@ -9,11 +9,12 @@
 //! written: a sync through the writer's would take an error away from the flush whose bytes were lost (rule 7).
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use crate::disk::{Access, Disk, DiskFile, write_zeroes};
 use crate::format::Position;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 
 /// How much is written, and synced, at once.
 const STEP_BYTES: u64 = 128 << 10;

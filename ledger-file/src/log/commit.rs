@@ -4,12 +4,14 @@
 //! changes once, and one call of the system wakes all who wait for it. What leading means, the log says; this room says
 //! who does it, and who waits.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::error::Fault;
+use crate::fault::{Mistake, is_planted};
+use crate::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Word};
 
 /// The values of a group's word.
 const UNDER_WAY: u32 = 0;
@@ -19,7 +21,7 @@ const FAILED: u32 = 2;
 /// Commits that become durable together.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    word: AtomicU32,
+    word: Word,
     is_led: AtomicBool,
     members: AtomicU32,
     before: Mutex<Option<Arc<Group>>>,
@@ -56,13 +58,13 @@ impl Group {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.word.load(Ordering::Acquire) != UNDER_WAY
+        self.word.load() != UNDER_WAY
     }
 
     /// Sleeps until somebody has ended the group.
     pub(super) fn sleep(&self) {
         while !self.is_over() {
-            atomic_wait::wait(&self.word, UNDER_WAY);
+            self.word.wait(UNDER_WAY);
         }
     }
 
@@ -75,15 +77,17 @@ impl Group {
                 FAILED
             }
         };
-        self.word.store(word, Ordering::Release);
-        atomic_wait::wake_all(&self.word);
+        self.word.store(word);
+        if !is_planted(Mistake::WakeForgotten) {
+            self.word.wake_all();
+        }
         let wakers = std::mem::take(&mut *lock(&self.wakers));
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// How the group ended; nothing as long as it is under way.
     pub(super) fn result(&self) -> Option<Result<(), Fault>> {
-        match self.word.load(Ordering::Acquire) {
+        match self.word.load() {
             UNDER_WAY => None,
             DURABLE => Some(Ok(())),
             _ => Some(Err(self
@@ -140,7 +144,7 @@ impl Crowd {
 }
 
 /// A panic leaves neither of the lists half changed, so its poison means nothing.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

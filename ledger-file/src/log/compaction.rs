@@ -4,7 +4,7 @@
 //! file and its index are durable before the manifest names them; then the old ones go (rule 13).
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use super::carry::Firsts;
 use super::index_files::index_all;
@@ -21,6 +21,7 @@ use crate::format::{
     Append, AppendHead, EntryRef, Frame, FrameWriter, Record, SegmentHeader, StreamNumber,
 };
 use crate::index::{Change, ChangeKind, Layer};
+use crate::sync::RwLock;
 
 /// How much is written at once.
 const CHUNK_BYTES: usize = 1 << 20;

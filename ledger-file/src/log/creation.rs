@@ -10,15 +10,28 @@ use crate::error::{Failure, Result};
 use crate::format::{FileName, LogId, Manifest, SegmentHeader, SegmentMeta};
 use crate::options::FileOptions;
 
+/// The number of the first segment of a log.
+const FIRST_SEGMENT: u32 = 1;
+
 /// Makes a log with one empty segment.
 pub(super) fn create(disk: &dyn Disk, place: &str, options: &FileOptions) -> Result<Manifest> {
+    create_from(disk, place, options, FIRST_SEGMENT)
+}
+
+/// Makes a log whose segments are numbered from `segment` on.
+fn create_from(
+    disk: &dyn Disk,
+    place: &str,
+    options: &FileOptions,
+    segment: u32,
+) -> Result<Manifest> {
     check_vacant(disk, place)?;
     let mut log_id = LogId::default();
     log_id[..8].copy_from_slice(&random().to_le_bytes());
     log_id[8..].copy_from_slice(&random().to_le_bytes());
     let header = SegmentHeader {
         log_id,
-        segment: 1,
+        segment,
         generation: random(),
         created_at: options.clock.now(),
     };
@@ -114,4 +127,44 @@ pub(super) fn remove_strangers(disk: &dyn Disk, manifest: &Manifest) -> Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_core::{Batch, NewEntry, Payload, ReadOptions};
+
+    use super::*;
+    use crate::disk::Directory;
+    use crate::log::Log;
+
+    /// Fills half of a segment, and what a new one begins with.
+    fn append(log: &Log) -> ledger_core::Result<u64> {
+        let entry = NewEntry::new(Payload::octets(vec![7; 600]));
+        let receipt = log.append(Batch::new("s", vec![entry]))?;
+        Ok(receipt.outcomes[0].id())
+    }
+
+    #[test]
+    fn a_log_goes_on_to_the_last_number_of_a_segment_and_is_then_full() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("log");
+        let options = FileOptions::default().with_segment_bytes_max(1 << 10);
+        let directory = Directory::create(&path).unwrap();
+        create_from(&directory, "log", &options, u32::MAX - 2).unwrap();
+        for id in 1..=3 {
+            let log = Log::open(&path, options.clone()).unwrap();
+            assert_eq!(append(&log).unwrap(), id);
+            log.close().unwrap();
+        }
+        for _ in 0..2 {
+            let log = Log::open(&path, options.clone()).unwrap();
+            let refused = append(&log).unwrap_err();
+            assert!(matches!(refused, Error::LimitExceeded { .. }), "{refused}");
+            let page = log.read(&"s".into(), &ReadOptions::new()).unwrap();
+            let ids: Vec<_> = page.entries.iter().map(|entry| entry.id).collect();
+            assert_eq!(ids, [1, 2, 3]);
+            log.verify().unwrap();
+            log.close().unwrap();
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! meanwhile is found out, and looked for again. If nobody writes, the log ends with its last valid frame.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use super::index_files::open_layers;
 use super::notes::Notes;
@@ -21,6 +21,7 @@ use crate::format::{
     SegmentHeader, SegmentMeta, Slot, StageHeader, VISIBLE_WORD, read_frame, told,
 };
 use crate::index::{ActiveIndex, Layer, Origin};
+use crate::sync::{Mutex, MutexGuard, RwLock};
 
 /// How often the reader looks again for what the writer moved while it was read.
 const ATTEMPTS: usize = 10_000;

@@ -2,7 +2,7 @@
 //! or missing (rule 12).
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use super::picture::Part;
 use super::recovery::{FIRST_FRAME, Source};
@@ -12,6 +12,7 @@ use crate::disk::{Access, Disk};
 use crate::error::{Failure, Result};
 use crate::format::{self, FileName, SegmentMeta};
 use crate::index::{ActiveIndex, KeyHasher, Layer, Origin, SealedIndex, sealed};
+use crate::sync::RwLock;
 
 /// How often a question is asked again because another index turned out to be damaged, beyond once for each segment:
 /// after an update all of them may be of an older format.

@@ -1,7 +1,9 @@
 //! Which files are the log: the manifest, the segment that is ready to be written next, and what must be tidied up.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+
+use ledger_core::Error;
 
 use super::random::random;
 use super::segment::SegmentName;
@@ -10,6 +12,7 @@ use crate::disk::{Disk, DiskFile, write_all_at};
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{FileName, Manifest, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentMeta};
+use crate::sync::MutexGuard;
 
 /// Who knows the files.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl Shared {
         }
         let header = SegmentHeader {
             log_id: self.log_id,
-            segment: keeper.highest_segment + 1,
+            segment: number_after(keeper.highest_segment)?,
             generation: random(),
             created_at: self.now(),
         };
@@ -70,6 +73,19 @@ impl Shared {
         keeper.next = Some(Prepared { header, file });
         Ok(())
     }
+}
+
+/// The number of the segment behind `segment`. Numbers are never used again, and there are so many (rule 17).
+///
+/// # Errors
+/// `LimitExceeded`: that was the last.
+pub(super) fn number_after(segment: u32) -> Result<u32> {
+    let exhausted = || Error::LimitExceeded {
+        limit: "segments of a log",
+        size: u64::from(segment) + 1,
+        max: u32::MAX.into(),
+    };
+    segment.checked_add(1).ok_or_else(|| exhausted().into())
 }
 
 impl Keeper {

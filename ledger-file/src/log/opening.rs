@@ -3,7 +3,7 @@
 //! Nothing is served before what will be served survives the loss of power (rule 9). What is damaged is left as it is.
 
 use std::io;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ledger_core::{Durability, Error};
@@ -25,6 +25,7 @@ use crate::fault::{Mistake, is_planted};
 use crate::format::{FileName, Found, Manifest, Position, SegmentMeta, read_frame};
 use crate::index::{ActiveIndex, KeyHasher, Layer};
 use crate::options::FileOptions;
+use crate::sync::{Mutex, RwLock};
 
 /// Opens the log in the directory that `disk` is.
 pub(super) fn open(disk: Arc<dyn Disk>, place: String, options: FileOptions) -> Result<Shared> {

@@ -3,8 +3,8 @@
 //! There is room for a frame before it is encoded for its place and noted in the index of the active segment. Then it is
 //! put: into the tail, or past a stage that it is too long for. Readers see it when it is as durable as was promised.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{PoisonError, RwLockWriteGuard};
 
 use ledger_core::{StreamName, Timestamp};
 use smallvec::SmallVec;
@@ -19,6 +19,7 @@ use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{FRAME_OVERHEAD_BYTES_MAX, FrameWriter, Position, Record};
 use crate::index::ActiveIndex;
+use crate::sync::RwLockWriteGuard;
 
 // Room.
 impl Turn<'_> {

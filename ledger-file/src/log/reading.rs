@@ -1,6 +1,6 @@
 //! Opening a log for reading, whoever writes it: nothing is locked, and nothing is written.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
 
 use ledger_core::Error;
 
@@ -18,6 +18,7 @@ use crate::error::{Failure, Result};
 use crate::format::{FileName, Manifest, Position, SegmentHeader};
 use crate::index::{ActiveIndex, Origin};
 use crate::options::FileOptions;
+use crate::sync::{Mutex, RwLock};
 
 /// Opens the log in the directory that `disk` is for reading, whoever writes it.
 pub(super) fn open_read_only(

@@ -1,6 +1,6 @@
 //! Going on in the next segment.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use super::keeper::{Prepared, Sealed};
 use super::picture::Part;
@@ -11,6 +11,7 @@ use crate::disk::Patience;
 use crate::error::{Failure, Result};
 use crate::format::Record;
 use crate::index::{Layer, Origin};
+use crate::sync::RwLock;
 
 impl Turn<'_> {
     /// Seals the active segment, and goes on in the next.

@@ -3,8 +3,8 @@
 //! Locks are taken in this order: the right to tidy up, the writer's, the keeper's, the scene's, an index's. Nothing is
 //! read from or written to a file while the scene is held for a change, or an index at all.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use ledger_core::{Durability, Error, Timestamp};
 
@@ -25,6 +25,7 @@ use crate::error::{Fault, Result};
 use crate::format::{LogId, Position};
 use crate::index::KeyHasher;
 use crate::options::FileOptions;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// An open log.
 #[derive(Debug)]

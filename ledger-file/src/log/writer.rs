@@ -1,7 +1,7 @@
 //! Whose turn it is to write, and what is known to whoever has it. Everything that changes the log goes through a [`Turn`].
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, RwLock, TryLockError};
+use std::sync::{Arc, TryLockError};
 
 use ledger_core::{Error, StreamName};
 use smallvec::SmallVec;
@@ -16,6 +16,7 @@ use crate::disk::{DiskFile, Patience};
 use crate::error::{Failure, Fault, Result};
 use crate::format::{Position, SegmentHeader, StreamNumber};
 use crate::index::ActiveIndex;
+use crate::sync::{MutexGuard, RwLock};
 
 /// What the one who writes needs, and nobody else.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use crate::disk::{
     Access, Disk, DiskFile, FileMap, Lock, LockGuard, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS,
     Stage, StagePage,
 };
+use crate::sync::pause;
 
 /// A disk in memory. Its clones are the same disk.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +127,7 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, name: &str, _: Access) -> io::Result<Arc<dyn DiskFile>> {
+        pause();
         if let Some(trouble) = self.world().faults.meet(DiskCall::Open) {
             return Err(trouble.error());
         }
@@ -133,6 +135,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        pause();
         self.number(from)?;
         let (from, to) = (from.to_owned(), to.to_owned());
         self.world()
@@ -140,6 +143,7 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        pause();
         self.number(name)?;
         let name = name.to_owned();
         self.world()
@@ -147,6 +151,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
+        pause();
         self.world()
             .attempt(DiskCall::SyncDirectory, Step::DirectorySynced)
     }
@@ -203,6 +208,7 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64, _: Patience) -> io::Result<usize> {
+        pause();
         let mut world = self.disk.world();
         let count = match world.faults.meet(DiskCall::Read) {
             None => buf.len(),
@@ -216,6 +222,7 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        pause();
         let mut world = self.disk.world();
         let trouble = world.faults.meet(DiskCall::Write);
         let count = match trouble {
@@ -236,11 +243,13 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        pause();
         let file = self.number;
         self.disk.world().sync(file, Step::DataSynced { file })
     }
 
     fn sync_all(&self) -> io::Result<()> {
+        pause();
         let file = self.number;
         self.disk.world().sync(file, Step::AllSynced { file })
     }
@@ -252,6 +261,7 @@ impl DiskFile for SimFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
+        pause();
         let file = self.number;
         let step = Step::Truncate { file, len };
         self.disk.world().attempt(DiskCall::Truncate, step)

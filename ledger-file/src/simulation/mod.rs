@@ -11,6 +11,7 @@
 //! - [`played`]: a history that was played once, on both. [`crash`] ends the world at each of its steps, [`trouble`]
 //!   lets calls of the disk fail meanwhile, [`damage`] alters what was stored, and [`repaired`] repairs it.
 //! - `tests`: all of that in numbers.
+//! - `interleavings`, only built for `scripts/interleavings`: threads on one log, in every order that there is time for.
 
 mod call;
 mod crash;
@@ -19,6 +20,8 @@ mod disk;
 mod faults;
 mod history;
 mod inode;
+#[cfg(ledger_shuttle)]
+mod interleavings;
 mod log_subject;
 mod observed;
 mod planted;

@@ -1,5 +1,5 @@
 use std::io;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError};
 
 use proptest::prelude::*;
 
@@ -7,6 +7,7 @@ use super::*;
 use crate::disk::{FileMap, Patience};
 use crate::index::testing::{Fact, LAST, Model, facts, facts_and_rolls};
 use crate::index::{ActiveIndex, IndexError, Layer, Layers};
+use crate::sync::RwLock;
 
 /// A file in memory.
 #[derive(Debug, Default)]

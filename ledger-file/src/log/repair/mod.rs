@@ -25,7 +25,7 @@ use self::catalogue::Catalogue;
 use self::census::Filling;
 use self::contents::{Contents, read_file};
 use self::survey::{Survey, Surveyed};
-use super::keeper::{make_segment, write_manifest};
+use super::keeper::{make_segment, number_after, write_manifest};
 use super::opening::take_lock;
 use super::random::random;
 use crate::disk::{Disk, write_all_at};
@@ -143,7 +143,7 @@ impl<'a> Repairing<'a> {
         let newest = self.survey.segments.last();
         let header = SegmentHeader {
             log_id: self.catalogue.manifest.log_id,
-            segment: newest.map_or(0, |segment| segment.meta.segment) + 1,
+            segment: number_after(newest.map_or(0, |segment| segment.meta.segment))?,
             generation: random(),
             created_at: options.clock.now(),
         };

@@ -1,0 +1,384 @@
+//! Threads on one log, in orders that a scheduler chooses: a machine shows only a few of them.
+//!
+//! Each test is played in many orders: in half of them each step is anybody's, in the other half some threads run ahead of
+//! others as far as they can. `LEDGER_INTERLEAVINGS` says how many that are. In each of them the same must hold, whenever it is looked: an answer was given for what a power cut leaves, a reader sees what does, and
+//! everything that was answered before, densely, once, and for good. Nobody sleeps for ever.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ledger_core::{Batch, Error, NewEntry, Outcome, Payload, ReadOptions, Result};
+use shuttle::thread;
+
+use super::inode::Survival;
+use super::{DiskCall, Random, SimDisk, State, Trouble};
+use crate::fault::{self, Mistake};
+use crate::log::Log;
+use crate::options::{FileOptions, Housekeeping};
+
+/// In how many orders each test is played, unless `LEDGER_INTERLEAVINGS` says otherwise.
+const ORDERS: usize = 300;
+
+/// How often, in an order, one thread that runs ahead changes places with another, roughly.
+const CHANGES: usize = 4;
+
+/// In how many orders a planted mistake must have shown itself.
+const ORDERS_WITH_MISTAKE: usize = 3_000;
+
+const STREAM: &str = "s";
+
+/// An entry, with its id.
+type Seen = (u64, String);
+
+/// A log, and what its users have been told.
+#[derive(Clone)]
+struct World {
+    disk: SimDisk,
+    log: Arc<Log>,
+    answered: Arc<Mutex<Vec<Seen>>>,
+    /// Entries up to this id may have been removed.
+    removed: Arc<Mutex<u64>>,
+}
+
+fn options() -> FileOptions {
+    FileOptions::default()
+        .with_segment_bytes_max(1 << 10)
+        .with_stage_bytes(4 << 10)
+        .with_group_wait(Duration::ZERO)
+        .with_housekeeping(Housekeeping::Inline)
+}
+
+fn open(disk: SimDisk) -> Result<Log> {
+    Log::open_on(Arc::new(disk), "shuttle".into(), options())
+}
+
+fn entries(log: &Log) -> Result<Vec<Seen>> {
+    let page = log.read(&STREAM.into(), &ReadOptions::new().limit(1_000))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    let seen = page.entries.iter();
+    Ok(seen
+        .map(|entry| (entry.id, text(&entry.value.bytes)))
+        .collect())
+}
+
+impl World {
+    fn new() -> Self {
+        let disk = SimDisk::default();
+        Self {
+            log: Arc::new(open(disk.clone()).expect("an empty disk can be opened")),
+            disk,
+            answered: Arc::default(),
+            removed: Arc::default(),
+        }
+    }
+
+    /// Appends an entry of so many bytes; `name` is its dedup key, too.
+    fn try_append(&self, name: &str, bytes: usize) -> Result<Outcome<u64>> {
+        let payload = format!("{name:bytes$}");
+        let entry = NewEntry::new(Payload::octets(payload)).dedup_key(name);
+        let receipt = self.log.append(Batch::new(STREAM, vec![entry]))?;
+        let outcome = receipt.outcomes[0];
+        self.check_answer(outcome.id(), name);
+        Ok(outcome)
+    }
+
+    fn append(&self, name: &str, bytes: usize) {
+        self.try_append(name, bytes).expect("nothing fails");
+    }
+
+    /// What was answered survives the power cut that comes right then.
+    fn check_answer(&self, id: u64, name: &str) {
+        let left = self.left_by_power_cut();
+        let seen = (id, name.to_owned());
+        let is_removed = id <= *held(&self.removed);
+        assert!(
+            is_removed || left.contains(&seen),
+            "{seen:?} is not in {left:?}"
+        );
+        held(&self.answered).push(seen);
+    }
+
+    /// The log can be opened whatever survives; this is what does in any case.
+    fn left_by_power_cut(&self) -> Vec<Seen> {
+        let state = self.disk.state();
+        let after_cut = |survival| after(state.after_power_cut(survival, &mut Random::new(0)));
+        let (least, most) = (after_cut(Survival::Oldest), after_cut(Survival::Newest));
+        let removed = *held(&self.removed);
+        let mut kept = least.iter().filter(|entry| entry.0 > removed);
+        assert!(
+            kept.all(|entry| most.contains(entry)),
+            "{least:?} of {most:?}"
+        );
+        least
+    }
+
+    /// Reads, and finds what was answered before, and nothing that a power cut would take.
+    fn read(&self) -> Vec<Seen> {
+        let answered = held(&self.answered).clone();
+        let seen = entries(&self.log).expect("reading works");
+        let removed = *held(&self.removed);
+        let is_missing = |entry: &&Seen| entry.0 > removed && !seen.contains(entry);
+        assert_eq!(answered.iter().find(is_missing), None, "of {seen:?}");
+        let is_dense = seen.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0);
+        assert!(is_dense, "{seen:?}");
+        let left = self.left_by_power_cut();
+        let is_new = |entry: &&Seen| entry.0 > *held(&self.removed) && !left.contains(entry);
+        assert_eq!(seen.iter().find(is_new), None, "of {left:?}");
+        seen
+    }
+
+    /// Reads so many times: what was seen once stays, unless it was removed.
+    fn read_on(&self, times: usize) {
+        let mut before = self.read();
+        for _ in 1..times {
+            let seen = self.read();
+            let removed = *held(&self.removed);
+            before.retain(|entry| entry.0 > removed);
+            assert!(
+                before.iter().all(|entry| seen.contains(entry)),
+                "{before:?}, then {seen:?}"
+            );
+            before = seen;
+        }
+    }
+
+    fn trim(&self, through: u64) {
+        let mut removed = held(&self.removed);
+        *removed = through.max(*removed);
+        drop(removed);
+        let trimmed = self.log.trim(&STREAM.into(), through);
+        trimmed.expect("a trim works");
+    }
+
+    /// Does all of this at once, and looks at what there is in the end, also when it is opened again.
+    fn run(self, parts: Vec<Box<dyn FnOnce(&Self) + Send>>) {
+        let begin = |part: Box<dyn FnOnce(&Self) + Send>| {
+            let world = self.clone();
+            thread::spawn(move || part(&world))
+        };
+        let begun: Vec<_> = parts.into_iter().map(begin).collect();
+        for thread in begun {
+            thread.join().expect("no thread panics");
+        }
+        let seen = self.read();
+        self.log.verify().expect("it is whole");
+        self.log.close().expect("it can be closed");
+        assert_eq!(after(self.disk.state()), seen);
+    }
+}
+
+/// What a log shows that is opened again.
+fn after(state: State) -> Vec<Seen> {
+    let log = open(SimDisk::new(state)).expect("it can be opened again");
+    entries(&log).expect("it can be read")
+}
+
+/// Of locks that are never held while another thread can go on.
+fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn part(part: impl FnOnce(&World) + Send + 'static) -> Box<dyn FnOnce(&World) + Send> {
+    Box::new(part)
+}
+
+fn appender(names: &'static [&'static str], bytes: usize) -> Box<dyn FnOnce(&World) + Send> {
+    part(move |world| names.iter().for_each(|name| world.append(name, bytes)))
+}
+
+/// Threads that append share flushes, while another reads.
+fn two_appenders_and_a_reader() {
+    World::new().run(vec![
+        appender(&["a1", "a2", "a3"], 10),
+        appender(&["b1", "b2"], 10),
+        part(|world| world.read_on(4)),
+    ]);
+}
+
+/// The same entry comes from three threads: all are told the same, and not before it is durable.
+fn two_who_append_the_same() {
+    World::new().run(vec![
+        appender(&["a", "b"], 10),
+        appender(&["a", "b"], 10),
+        appender(&["b", "a"], 10),
+    ]);
+}
+
+/// Each append but the first of a segment needs another; somebody else tidies up, too.
+fn appenders_who_roll_and_a_reader() {
+    World::new().run(vec![
+        appender(&["a1", "a2"], 600),
+        appender(&["b1", "b2"], 600),
+        part(|world| world.read_on(3)),
+        part(|world| world.log.tidy().expect("tidying works")),
+    ]);
+}
+
+/// Entries go, and segments with them, while somebody reads them.
+fn a_trim_an_appender_and_a_reader() {
+    let world = World::new();
+    for name in ["1", "2", "3", "4"] {
+        world.append(name, 600);
+    }
+    world.run(vec![
+        part(|world| [2, 3].into_iter().for_each(|id| world.trim(id))),
+        appender(&["5", "6"], 600),
+        part(|world| world.read_on(3)),
+    ]);
+}
+
+/// Segments are rewritten while somebody reads them, and somebody fills more.
+fn a_compaction_an_appender_and_a_reader() {
+    let world = World::new();
+    for name in ["1", "2", "3", "4", "5", "6"] {
+        world.append(name, 250);
+    }
+    world.trim(2);
+    world.run(vec![
+        part(|world| world.log.compact().expect("compaction works")),
+        appender(&["7", "8"], 250),
+        part(|world| world.read_on(3)),
+    ]);
+}
+
+/// A flush fails while three wait for it, or for the next: each is told the truth, and the log takes nothing more.
+fn a_flush_that_fails(nth: u64) {
+    let world = World::new();
+    world.append("0", 10);
+    let plan = |faults: &mut super::Faults| faults.once(DiskCall::Sync, nth, Trouble::Io);
+    world.disk.faults(plan);
+    let attempt = |name: &'static str| {
+        let world = world.clone();
+        thread::spawn(move || world.try_append(name, 10).map(drop))
+    };
+    let results: Vec<_> = ["a", "b", "c"]
+        .map(attempt)
+        .map(|thread| thread.join().expect("no thread panics"))
+        .into();
+    let is_poisoned = |result: &Result<()>| match result {
+        Ok(()) => false,
+        Err(Error::Poisoned { .. }) => true,
+        Err(error) => panic!("{error}"),
+    };
+    if results.iter().any(is_poisoned) {
+        assert!(is_poisoned(&world.try_append("d", 10).map(drop)));
+    }
+    world.read();
+}
+
+/// The disk is full when three append: whoever is refused has left nothing, and the log goes on.
+fn a_disk_that_is_full(nth: u64) {
+    let world = World::new();
+    world.append("0", 10);
+    let plan = |faults: &mut super::Faults| faults.once(DiskCall::Write, nth, Trouble::Full);
+    world.disk.faults(plan);
+    let attempt = |name: &'static str| {
+        let world = world.clone();
+        thread::spawn(move || (name, world.try_append(name, 10).is_ok()))
+    };
+    let results = ["a", "b", "c"]
+        .map(attempt)
+        .map(|thread| thread.join().expect("no thread panics"));
+    world.disk.faults(super::Faults::clear);
+    let seen = world.read();
+    for (name, is_there) in results {
+        assert_eq!(
+            seen.iter().any(|(_, seen)| seen == name),
+            is_there,
+            "{name} in {seen:?}"
+        );
+    }
+    world.run(vec![appender(&["a", "b", "c"], 10)]);
+}
+
+fn orders() -> usize {
+    match std::env::var("LEDGER_INTERLEAVINGS") {
+        Ok(orders) => orders.parse().expect("LEDGER_INTERLEAVINGS is a number"),
+        Err(_) => ORDERS,
+    }
+}
+
+fn play(scenario: fn()) {
+    play_in(scenario, orders());
+}
+
+fn play_in(scenario: fn(), orders: usize) {
+    shuttle::check_pct(scenario, orders / 2, CHANGES);
+    shuttle::check_random(scenario, orders / 2);
+}
+
+/// Plays with the mistake until something is wrong.
+fn assert_found(mistake: Mistake, scenario: fn()) {
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        fault::with(mistake, || {
+            shuttle::check_random(scenario, ORDERS_WITH_MISTAKE)
+        });
+    }));
+    assert!(played.is_err(), "{mistake:?} was not found");
+}
+
+#[test]
+fn appenders_share_flushes_and_readers_see_what_is_durable() {
+    play(two_appenders_and_a_reader);
+}
+
+#[test]
+fn the_same_entry_from_several_threads_is_there_once() {
+    play(two_who_append_the_same);
+}
+
+#[test]
+fn a_log_goes_on_in_new_segments_under_its_readers() {
+    play(appenders_who_roll_and_a_reader);
+}
+
+#[test]
+fn a_trim_takes_nothing_from_a_reader_that_was_not_trimmed() {
+    play(a_trim_an_appender_and_a_reader);
+}
+
+#[test]
+fn a_compaction_takes_nothing_from_anybody() {
+    play(a_compaction_an_appender_and_a_reader);
+}
+
+#[test]
+fn a_failing_flush_is_told_to_all_who_waited_for_it() {
+    play(|| a_flush_that_fails(0));
+    play(|| a_flush_that_fails(1));
+}
+
+#[test]
+fn a_full_disk_is_told_to_all_who_are_not_in_the_log() {
+    play(|| a_disk_that_is_full(0));
+    play(|| a_disk_that_is_full(1));
+}
+
+#[test]
+fn an_answer_before_its_flush_is_found() {
+    assert_found(Mistake::AcknowledgedBeforeSync, two_appenders_and_a_reader);
+}
+
+#[test]
+fn a_duplicate_that_is_not_waited_for_is_found() {
+    assert_found(Mistake::DuplicateNotWaitedFor, two_who_append_the_same);
+}
+
+#[test]
+fn readers_who_see_what_is_not_durable_are_found() {
+    assert_found(Mistake::VisibleBeforeDurable, two_appenders_and_a_reader);
+}
+
+#[test]
+fn a_wake_that_is_forgotten_is_found() {
+    assert_found(Mistake::WakeForgotten, two_appenders_and_a_reader);
+}
+
+#[test]
+fn a_removal_before_its_manifest_is_found() {
+    assert_found(
+        Mistake::RemovedBeforeManifest,
+        a_trim_an_appender_and_a_reader,
+    );
+}
