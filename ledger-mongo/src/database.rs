@@ -131,7 +131,11 @@ impl Database {
         Ok(session)
     }
 
-    /// Begins reading one state of everything.
+    /// Begins reading one state of everything: that of the first read.
+    ///
+    /// Each read must say [`ReadConcern::snapshot`] itself. The driver does so only where it finds no other concern, and the
+    /// collections bring theirs along: then each read would see a state of its own, the second perhaps that of a new
+    /// primary, which knows less at first than the old one did.
     pub(crate) async fn look(&self) -> Result<ClientSession, Failure> {
         let client = self.handle.client();
         Ok(client.start_session().snapshot(true).await?)

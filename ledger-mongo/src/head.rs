@@ -5,8 +5,9 @@
 
 use ledger_core::{StreamName, Timestamp};
 use mongodb::ClientSession;
+use mongodb::action::FindOne;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::ReturnDocument;
+use mongodb::options::{ReadConcern, ReturnDocument};
 
 use crate::database::{Database, Question};
 use crate::error::Failure;
@@ -52,20 +53,33 @@ pub(crate) struct Growth {
 }
 
 impl Head {
-    /// Looks at the stream; none if nobody ever touched it. With a session, as of that session's moment.
+    /// Looks at the stream; none if nobody ever touched it. With a session, as of its transaction.
     pub(crate) async fn find(
         database: &Database,
         session: Option<&mut ClientSession>,
         stream: &StreamName,
     ) -> Result<Option<Self>, Failure> {
-        let mut find = database
-            .streams
-            .find_one(doc! { "name": stream.as_str() })
-            .projection(shown(database));
+        let mut find = Self::question(database, stream);
         if let Some(session) = session {
             find = find.session(session);
         }
         find.await?.map(|found| Self::read(&found)).transpose()
+    }
+
+    /// As [`find`](Self::find), as of the moment of a session that reads one state: see [`Database::look`].
+    pub(crate) async fn find_then(
+        database: &Database,
+        session: &mut ClientSession,
+        stream: &StreamName,
+    ) -> Result<Option<Self>, Failure> {
+        let find = Self::question(database, stream).read_concern(ReadConcern::snapshot());
+        let found = find.session(session).await?;
+        found.map(|found| Self::read(&found)).transpose()
+    }
+
+    fn question<'a>(database: &'a Database, stream: &StreamName) -> FindOne<'a, Document> {
+        let find = database.streams.find_one(doc! { "name": stream.as_str() });
+        find.projection(shown(database))
     }
 
     /// Locks the stream and lets it grow, all at once; it comes into being if need be. Tells how it is then.

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use ledger_core::{Direction, Filter, ReadOptions, Timestamp};
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, RawDocument, doc};
-use mongodb::options::Hint;
+use mongodb::options::{Hint, ReadConcern};
 
 use crate::database::Database;
 use crate::error::Failure;
@@ -198,6 +198,7 @@ async fn earlier_of(
         .projection(doc! { "_id": 1 })
         .sort(doc! { "_id": -1 })
         .hint(Hint::Keys(doc! { "_id": 1 }))
+        .read_concern(ReadConcern::snapshot())
         .session(session)
         .await?;
     found.as_deref().map(read_id).transpose()

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use ledger_core::{Direction, Entry, Page, ReadOptions, StreamName};
 use mongodb::ClientSession;
+use mongodb::options::ReadConcern;
 
 use crate::database::{Database, Question};
 use crate::error::Failure;
@@ -32,7 +33,7 @@ impl Question for PageOf {
     async fn ask(&self, database: &Database) -> Result<Page<u64>, Failure> {
         let (stream, options) = (&self.stream, &self.options);
         let mut session = database.look().await?;
-        let Some(head) = Head::find(database, Some(&mut session), stream).await? else {
+        let Some(head) = Head::find_then(database, &mut session, stream).await? else {
             return Ok(Page::empty());
         };
         let ids = ids(database, &mut session, &head, options).await?;
@@ -93,6 +94,7 @@ impl Reading<'_> {
             .hint(hint)
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
             .batch_size(batch_size(limit))
+            .read_concern(ReadConcern::snapshot())
             .session(&mut *session)
             .batch()
             .await?;

@@ -161,9 +161,18 @@ fn replace_a_program(crew: &mut Crew) {
     crew.wait_for(ACKNOWLEDGED);
 }
 
+/// The primary of a set whose other servers can go on without it.
+///
+/// One that takes back what it alone has, by the primary's word, does not vote until it has heard that word: if the primary is
+/// frozen meanwhile, for as long as it stays so.
+fn dispensable_primary(set: &Mongo) -> &Node {
+    set.wait_until_whole().expect("all servers come back");
+    set.primary().expect("there is a primary")
+}
+
 /// Kills the primary; appends go on without it, and with it when it is back.
 fn kill_primary(set: &Mongo, crew: &mut Crew) {
-    let primary = set.primary().expect("there is a primary");
+    let primary = dispensable_primary(set);
     primary.kill().expect("it was running");
     crew.wait_for(ACKNOWLEDGED);
     primary.start_again().expect("it recovers");
@@ -181,7 +190,7 @@ fn step_down(set: &Mongo, crew: &mut Crew) {
 /// Not at once: a secondary that has just asked the frozen server for its oplog waits for it for half a minute, and
 /// without that secondary there is no majority.
 fn freeze_primary(set: &Mongo, crew: &mut Crew) {
-    let primary = set.primary().expect("there is a primary");
+    let primary = dispensable_primary(set);
     primary.freeze().expect("it was running");
     crew.wait_for(ACKNOWLEDGED);
     primary.thaw().expect("it was frozen");

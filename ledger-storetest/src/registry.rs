@@ -62,6 +62,7 @@ macro_rules! each_case {
                 c2_1_append_many_refuses_a_stream_named_twice
                 c2_1_append_many_passes_over_empty_batches
                 c2_1_append_many_does_not_deadlock
+                c2_1_append_many_of_two_openings_does_not_deadlock
                 c2_2_answers_are_in_the_order_of_the_batch
                 c2_2_an_empty_batch_touches_nothing
                 c2_3_the_receipt_tells_the_durability
@@ -79,6 +80,7 @@ macro_rules! each_case {
                 c3_1_racing_equal_keys_are_stored_once
                 c3_1_racing_equal_keys_of_two_openings_are_stored_once
                 c3_1_keys_in_opposite_orders_do_not_deadlock
+                c3_1_keys_in_opposite_orders_of_two_openings_do_not_deadlock
                 c3_1_a_key_belongs_to_its_stream
                 c3_1_similar_keys_are_different
                 c3_1_an_empty_key_is_kept_but_is_no_key

@@ -46,6 +46,7 @@ fn a_set_of_three_has_another_primary_when_one_is_killed_or_frozen_or_steps_down
     killed.kill().unwrap();
     assert!(!ptr::eq(set.primary().unwrap(), killed));
     killed.start_again().unwrap();
+    set.wait_until_whole().unwrap();
     let frozen = set.primary().unwrap();
     frozen.freeze().unwrap();
     let before = set.primary().unwrap();

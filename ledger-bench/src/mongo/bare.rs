@@ -102,7 +102,7 @@ impl Bare {
     ///
     /// # Errors
     /// Those of the server.
-    pub(crate) async fn read_raw(&self) -> Result<usize> {
+    pub(crate) async fn read_raw(self) -> Result<usize> {
         self.read(|document| {
             black_box(document);
             Ok(())
@@ -114,7 +114,7 @@ impl Bare {
     ///
     /// # Errors
     /// Those of the server and the decoder.
-    pub(crate) async fn read_typed(&self) -> Result<usize> {
+    pub(crate) async fn read_typed(self) -> Result<usize> {
         self.read(|document| {
             black_box::<Row>(deserialize_from_slice(document.as_bytes())?);
             Ok(())

@@ -128,10 +128,14 @@ pub(crate) fn read(arena: &Arena, payloads: Payloads) -> Result<Report> {
         payloads.in_words()
     ));
     race.enter("ledger, raw store", |_| {
-        laps::read(arena, &site, work, ledger::read_raw)
+        laps::read(arena, &site, work, |payments| async move {
+            ledger::read_raw(&payments).await
+        })
     });
     let typed = race.enter("ledger, typed", |_| {
-        laps::read(arena, &site, work, ledger::read_typed)
+        laps::read(arena, &site, work, |payments| async move {
+            ledger::read_typed(&payments).await
+        })
     });
     let bare = race.enter("bare driver, raw documents", |_| {
         laps::read_bare(arena, &site, work, Bare::read_raw)

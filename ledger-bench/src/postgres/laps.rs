@@ -24,7 +24,7 @@ where
         let site = Site::fresh(arena).await?;
         let payments = site.open().await?;
         site.settle().await?;
-        let time = time(write(payments.clone())).await?;
+        let ((), time) = time(write(payments.clone())).await?;
         payments.store().close().await?;
         finish(site, work, time).await
     })
@@ -47,7 +47,7 @@ where
         let mut connection = site.connect().await?;
         bare::name_stream(&mut connection).await?;
         site.settle().await?;
-        let time = time(write(connection)).await?;
+        let ((), time) = time(write(connection)).await?;
         bare::move_head(&mut site.connect().await?, work.count).await?;
         finish(site, work, time).await
     })
@@ -57,17 +57,18 @@ where
 ///
 /// # Errors
 /// Those of the store, and what is wrong with what was read.
-pub(crate) fn read(
+pub(crate) fn read<F>(
     arena: &Arena,
     site: &Site<'_>,
     work: Work,
-    read: impl AsyncFnOnce(&Payments) -> Result<usize>,
-) -> Result<Lap> {
+    read: impl FnOnce(Payments) -> F,
+) -> Result<Lap>
+where
+    F: Future<Output = Result<usize>> + Send + 'static,
+{
     arena.runtime.block_on(async {
         let payments = site.open().await?;
-        let start = Instant::now();
-        let entries = read(&payments).await?;
-        let time = start.elapsed();
+        let (entries, time) = time(read(payments.clone())).await?;
         work.expect_count(entries)?;
         ledger::check(&payments, work).await?;
         payments.store().close().await?;
@@ -79,17 +80,18 @@ pub(crate) fn read(
 ///
 /// # Errors
 /// Those of the server, and what is wrong with what was read.
-pub(crate) fn read_bare(
+pub(crate) fn read_bare<F>(
     arena: &Arena,
     site: &Site<'_>,
     work: Work,
-    read: impl AsyncFnOnce(&mut PgConnection) -> Result<usize>,
-) -> Result<Lap> {
+    read: impl FnOnce(PgConnection) -> F,
+) -> Result<Lap>
+where
+    F: Future<Output = Result<usize>> + Send + 'static,
+{
     arena.runtime.block_on(async {
-        let mut connection = site.connect().await?;
-        let start = Instant::now();
-        let entries = read(&mut connection).await?;
-        let time = start.elapsed();
+        let connection = site.connect().await?;
+        let (entries, time) = time(read(connection)).await?;
         work.expect_count(entries)?;
         Ok(Lap { entries, time })
     })
@@ -97,11 +99,13 @@ pub(crate) fn read_bare(
 
 /// Lets a worker of the runtime do the work, as in a service: the thread that waits here is none, and each of its wakings
 /// would count.
-async fn time(work: impl Future<Output = Result<()>> + Send + 'static) -> Result<Duration> {
+async fn time<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<(T, Duration)> {
     let timed = async {
         let start = Instant::now();
-        work.await?;
-        Ok(start.elapsed())
+        let done = work.await?;
+        Ok((done, start.elapsed()))
     };
     tokio::spawn(timed).await?
 }

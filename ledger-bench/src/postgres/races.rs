@@ -133,16 +133,24 @@ pub(crate) fn read(arena: &Arena, payloads: Payloads) -> Result<Report> {
         payloads.in_words()
     ));
     let raw = race.enter("ledger, raw store", |_| {
-        laps::read(arena, &site, work, ledger::read_raw)
+        laps::read(arena, &site, work, |payments| async move {
+            ledger::read_raw(&payments).await
+        })
     });
     let bare_raw = race.enter("bare sqlx", |_| {
-        laps::read_bare(arena, &site, work, bare::read_raw)
+        laps::read_bare(arena, &site, work, |mut connection| async move {
+            bare::read_raw(&mut connection).await
+        })
     });
     let typed = race.enter("ledger, typed", |_| {
-        laps::read(arena, &site, work, ledger::read_typed)
+        laps::read(arena, &site, work, |payments| async move {
+            ledger::read_typed(&payments).await
+        })
     });
     let bare_typed = race.enter("bare sqlx and serde_json", |_| {
-        laps::read_bare(arena, &site, work, bare::read_typed)
+        laps::read_bare(arena, &site, work, |mut connection| async move {
+            bare::read_typed(&mut connection).await
+        })
     });
     for (ours, theirs) in [(raw, bare_raw), (typed, bare_typed)] {
         race.expect(Claim::Ratio {

@@ -186,6 +186,15 @@ impl Mongo {
         set::primary(&self.nodes)
     }
 
+    /// Waits until every server runs and follows the primary, so that the set can do without any one of them.
+    ///
+    /// # Errors
+    /// If that takes longer than three minutes, or the set was started elsewhere.
+    pub fn wait_until_whole(&self) -> Result<()> {
+        self.check_ours()?;
+        set::wait_until_whole(&self.nodes)
+    }
+
     /// Has the primary give way to another server of the set, as soon as one has caught up, and returns when that has
     /// become primary.
     ///
@@ -215,5 +224,6 @@ mod tests {
         let set = Mongo { url, nodes };
         assert!(set.nodes().is_empty());
         assert!(set.primary().is_err() && set.step_down().is_err());
+        assert!(set.wait_until_whole().is_err());
     }
 }

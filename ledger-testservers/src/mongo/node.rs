@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -75,7 +76,10 @@ impl Node {
             return Err("the server is running".into());
         }
         let mut command = self.host.server(self.number, &self.arguments);
+        // A process group that loses its terminal is hung up as a whole if anything in it is frozen at that moment: the
+        // server has a group of its own.
         let child = command
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());

@@ -30,6 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What a set is told takes no longer.
 const WORK_MAX: Duration = Duration::from_secs(60);
 
+/// What members of a set are, in numbers.
+const PRIMARY: i32 = 1;
+const SECONDARY: i32 = 2;
+
 /// For how long a primary that is to give way waits at a time for another server to catch up, and for how long it does
 /// not come back after that.
 const CATCH_UP_SECONDS: i32 = 10;
@@ -98,6 +102,33 @@ pub(super) fn make_administrator(nodes: &[Node]) -> Result<()> {
 /// If none is elected.
 pub(super) fn primary(nodes: &[Node]) -> Result<&Node> {
     wait_for(|| primary_now(nodes))
+}
+
+/// Waits until every server follows the primary: has what it wrote since its election, and takes nothing back any more.
+///
+/// # Errors
+/// If one does not, or there is no primary.
+pub(super) fn wait_until_whole(nodes: &[Node]) -> Result<()> {
+    wait_for(|| {
+        let mut primary = primary_now(nodes)?.connect(PATIENCE)?;
+        let status = primary.run(doc! { "replSetGetStatus": 1 })?;
+        let is_whole = all_follow(&status)?;
+        is_whole
+            .then_some(())
+            .ok_or("a server does not follow the primary".into())
+    })
+}
+
+/// Whether every member is the primary or a secondary, and has come to the present term.
+fn all_follow(status: &Document) -> Result<bool> {
+    let term = status.get_i64("term")?;
+    let follows = |member: &Document| {
+        let reached = member.get_document("optime").and_then(|it| it.get_i64("t"));
+        let is_up = matches!(member.get_i32("state"), Ok(PRIMARY | SECONDARY));
+        is_up && reached.ok() == Some(term)
+    };
+    let members = status.get_array("members")?.iter();
+    Ok(members.flat_map(Bson::as_document).all(follows))
 }
 
 /// Has the primary give way, as soon as another server has caught up, and returns when another one is the primary.
@@ -172,6 +203,19 @@ impl Role {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_is_whole_when_all_have_come_to_the_term() {
+        let status = |state: i32, term: i64| {
+            let member = |state: i32, term: i64| doc! { "state": state, "optime": { "t": term } };
+            doc! { "term": 3_i64, "members": [member(1, 3), member(state, term)] }
+        };
+        let (rollback, down) = (9, 8);
+        assert!(all_follow(&status(SECONDARY, 3)).unwrap());
+        assert!(!all_follow(&status(SECONDARY, 2)).unwrap());
+        assert!(!all_follow(&status(rollback, 3)).unwrap());
+        assert!(!all_follow(&status(down, 3)).unwrap());
+    }
 
     #[test]
     fn the_later_election_counts() {

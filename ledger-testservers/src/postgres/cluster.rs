@@ -51,6 +51,27 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Starts a second server, with its files within `parent`, that takes over whatever this one commits, and can be read
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// If the programs do not run.
+    pub(super) fn start_standby(&self, parent: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("ledger-postgres-")
+            .tempdir_in(parent)?;
+        let standby = Self::in_dir(self.programs.clone(), dir)?;
+        let mut copy = standby.program("pg_basebackup");
+        copy.env("PGPASSWORD", PASSWORD)
+            .args(["--host=127.0.0.1", "--checkpoint=fast", "--no-sync"])
+            .args(["--write-recovery-conf", "--username", USER])
+            .arg(format!("--port={}", self.port));
+        run(&mut copy)?;
+        standby.configure()?;
+        standby.start_again()?;
+        Ok(standby)
+    }
+
     /// Hands the directory over to a keeper, before anything is in it.
     fn in_dir(programs: PathBuf, dir: TempDir) -> Result<Self> {
         let account = Account::to_work_in(dir.path())?;

@@ -71,6 +71,27 @@ impl Postgres {
         or_skip("Postgres of its own", Self::start(&env::temp_dir()))
     }
 
+    /// A server like [`private`](Self::private), and a standby that takes over whatever it commits, a little later, and
+    /// can only be read. Both run on this machine itself, never in a container.
+    ///
+    /// None: the running test is skipped, and the reason was printed.
+    ///
+    /// # Panics
+    /// If there is no server and `LEDGER_TEST_REQUIRE` is `all`.
+    pub fn private_with_standby() -> Option<(Self, Self)> {
+        or_skip(
+            "Postgres with a standby",
+            Self::start_pair(&env::temp_dir()),
+        )
+    }
+
+    fn start_pair(dir: &Path) -> Result<(Self, Self)> {
+        let primary = Cluster::start(dir)?;
+        let standby = primary.start_standby(dir)?;
+        let of = |cluster: Cluster| Self::at(cluster.port(), Kind::Cluster(cluster));
+        Ok((of(primary), of(standby)))
+    }
+
     /// Starts a server. If it runs on this machine itself, its files are in a directory within `dir`.
     ///
     /// # Errors
