@@ -14,6 +14,8 @@ pub(crate) enum Mistake {
     VisibleBeforeDurable,
     /// Nobody wakes those who sleep until a group is over.
     WakeForgotten,
+    /// A group is written while the one before it still is.
+    GroupBeforeNotWaitedFor,
     /// A sync that failed is made again, and believed.
     SyncRetried,
     /// A short write is taken for a whole one.

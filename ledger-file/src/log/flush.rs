@@ -44,7 +44,9 @@ impl Shared {
 
     /// Waits for the group before, then for those who were there lately, and flushes.
     pub(super) fn lead(&self, group: &Arc<Group>) {
-        if let Some(before) = group.take_before() {
+        if let Some(before) = group.take_before()
+            && !is_planted(Mistake::GroupBeforeNotWaitedFor)
+        {
             // How it ended is its own members' business: if it failed, this group was failed too.
             let _ended = self.finish(&before);
         }

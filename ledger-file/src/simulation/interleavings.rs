@@ -311,9 +311,7 @@ fn play_in(scenario: fn(), orders: usize) {
 /// Plays with the mistake until something is wrong.
 fn assert_found(mistake: Mistake, scenario: fn()) {
     let played = catch_unwind(AssertUnwindSafe(|| {
-        fault::with(mistake, || {
-            shuttle::check_random(scenario, ORDERS_WITH_MISTAKE)
-        });
+        fault::with(mistake, || play_in(scenario, ORDERS_WITH_MISTAKE));
     }));
     assert!(played.is_err(), "{mistake:?} was not found");
 }
@@ -381,4 +379,9 @@ fn a_removal_before_its_manifest_is_found() {
         Mistake::RemovedBeforeManifest,
         a_trim_an_appender_and_a_reader,
     );
+}
+
+#[test]
+fn a_group_that_does_not_wait_for_the_one_before_is_found() {
+    assert_found(Mistake::GroupBeforeNotWaitedFor, two_appenders_and_a_reader);
 }
