@@ -72,3 +72,12 @@ fn indexes_of_format_1_are_made_anew() {
     assert_eq!(index_formats(&directory)[..3], [2; 3]);
     assert_eq!(ids_of(&open(&directory), "o-1"), expected);
 }
+
+#[test]
+fn a_process_that_only_reads_leaves_older_indexes_alone() {
+    let directory = copy_of("index-1");
+    let log = Log::open_read_only(directory.path(), FileOptions::default()).unwrap();
+    let expected: Vec<u64> = (1..=80).filter(|id| (id - 1) % 3 == 1).collect();
+    assert_eq!(ids_of(&log, "o-1"), expected);
+    assert_eq!(index_formats(&directory), [1; 4]);
+}

@@ -85,6 +85,16 @@ impl Follower {
         &self.stage
     }
 
+    /// Goes on with `healed` in the place of the index file of `origin`, which turned out to be damaged.
+    pub(super) fn replace(&mut self, origin: Origin, healed: &Layer) {
+        let parts = self.parts.iter_mut();
+        for layer in parts.flat_map(|followed| &mut followed.part.layers) {
+            if matches!(layer, Layer::Sealed(index) if index.origin() == origin) {
+                *layer = healed.clone();
+            }
+        }
+    }
+
     /// The first page.
     fn words(&self) -> Result<Vec<u64>> {
         let mut bytes = [0; STAGE_PAGE_BYTES];
@@ -376,6 +386,6 @@ impl StagePage for NoPage {
 }
 
 /// A panic may have left it behind what was shown; then it only reads again.
-fn lock(follower: &Mutex<Follower>) -> MutexGuard<'_, Follower> {
+pub(super) fn lock(follower: &Mutex<Follower>) -> MutexGuard<'_, Follower> {
     follower.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::{Arc, PoisonError};
 
+use super::follower;
 use super::picture::Part;
 use super::recovery::{FIRST_FRAME, Source};
 use super::segment::SegmentName;
@@ -148,15 +149,27 @@ impl Shared {
                 _ => continue,
             };
             let index = index_from_log(self.hasher, &part.segment, origin, to)?;
-            *layer = write_index(&*self.disk, &index, origin, to).unwrap_or_else(|failure| {
-                let error = failure.into_error(&self.place);
-                tracing::warn!(%error, "an index stays in memory");
-                Layer::Memory(Arc::new(RwLock::new(index)))
-            });
+            *layer = self.layer_of(index, origin, to);
+            if let Some(follower) = &self.follower {
+                follower::lock(follower).replace(origin, layer);
+            }
         }
         let mut scene = self.scene_mut();
         scene.picture = Arc::new(scene.picture.with_replaced(&part));
         Ok(())
+    }
+
+    /// Has an index that was made anew in a file; in memory if that fails, and in a process that only reads.
+    fn layer_of(&self, index: ActiveIndex, origin: Origin, to: u32) -> Layer {
+        let in_memory = |index| Layer::Memory(Arc::new(RwLock::new(index)));
+        if self.follower.is_some() {
+            return in_memory(index);
+        }
+        write_index(&*self.disk, &index, origin, to).unwrap_or_else(|failure| {
+            let error = failure.into_error(&self.place);
+            tracing::warn!(%error, "an index stays in memory");
+            in_memory(index)
+        })
     }
 }
 
