@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use ledger_core::{
-    Batch, Capabilities, Checkpoint, Durability, Error, Page, ReadOptions, Receipt, Result, Stat,
+    Capabilities, Checkpoint, Durability, Error, Page, ReadOptions, Receipt, Result, Stat,
     StreamName, check_limit,
 };
 
@@ -99,14 +99,6 @@ impl Log {
     /// Puts a question that may wait, again if an index had to be made anew meanwhile.
     pub(crate) fn ask<T>(&self, ask: impl FnMut() -> error::Result<T>) -> Result<T> {
         self.answer(self.shared.sound(ask))
-    }
-
-    pub(crate) fn begin_append_with(
-        &self,
-        batches: &[Batch<u64>],
-        patience: Patience,
-    ) -> error::Result<Pending> {
-        self.begin(batches, patience)
     }
 
     pub(crate) fn read_with(
