@@ -5,12 +5,13 @@
 //! who does it, and who waits.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::error::Fault;
 use crate::fault::{Mistake, is_planted};
+use crate::sync::plain::OnceLock;
 use crate::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Word};
 
 /// The values of a group's word.

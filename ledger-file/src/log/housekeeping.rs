@@ -4,7 +4,7 @@
 //! same after the append.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use ledger_core::Durability;
 use super::shared::Shared;
 use crate::error::Result;
 use crate::options::Housekeeping;
+use crate::sync::plain::{Condvar, Mutex, MutexGuard};
 
 /// What the thread is told.
 #[derive(Debug, Default)]

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::checked::Checked;
 use crate::disk::{DiskFile, FileMap, Patience, read_exact_at};
 use crate::error::{Failure, Result};
 use crate::format::{FileName, Position, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::sync::plain::OnceLock;
 
 /// A segment's open file, with what is known of it.
 ///

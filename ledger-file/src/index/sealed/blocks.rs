@@ -1,8 +1,8 @@
 //! The blocks of an index file, each checked when it is read, and the search for rows in them.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
@@ -16,6 +16,7 @@ use crate::disk::{DiskFile, FileMap, Patience, read_exact_at};
 use crate::fault::{Mistake, is_planted};
 use crate::index::filter::{Filter, Grain};
 use crate::index::{IndexError, Means, Origin};
+use crate::sync::plain::OnceLock;
 
 /// A checked block.
 type Block = Arc<[u8; BLOCK_BYTES]>;

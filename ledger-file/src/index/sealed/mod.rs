@@ -17,8 +17,8 @@ mod rows;
 mod tests;
 mod writer;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use blocks::{Blocks, Contents, Result};
 use layout::FILTERS;
@@ -27,6 +27,7 @@ use super::filter::{Filter, Grain};
 use super::hash::KeyHash;
 use super::{Means, Origin};
 use crate::disk::DiskFile;
+use crate::sync::plain::OnceLock;
 
 pub(crate) use writer::write;
 

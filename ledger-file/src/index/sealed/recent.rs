@@ -1,6 +1,8 @@
 //! What was looked up last: a small cache without any order.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::plain::{Mutex, MutexGuard};
 
 /// Up to `N` values by numbers. Each place takes every `N`th number, so that neighbours do not drive each other out.
 #[derive(Debug)]
