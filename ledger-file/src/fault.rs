@@ -34,6 +34,12 @@ pub(crate) enum Mistake {
     ManifestNameNotSynced,
     /// A dead segment is removed before the manifest stops listing it.
     RemovedBeforeManifest,
+    /// The plain file of a segment is removed before the manifest lists the packed one.
+    PlainRemovedBeforeManifest,
+    /// A packed segment is not synced before the manifest lists it.
+    PackedNotSynced,
+    /// The directory is not synced when a packed segment is made.
+    PackedNameNotSynced,
     /// What is alive in a dead segment is not carried forward.
     CarryForgotten,
     /// What is carried forward is not synced before its old place goes.

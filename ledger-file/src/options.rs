@@ -51,8 +51,13 @@ pub struct FileOptions {
     /// How many bytes are gathered in shared memory, where they survive the process, before they are written to a
     /// segment; 4 KiB to 64 MiB. Unused with `Sync`. Default: 256 KiB.
     pub stage_bytes: usize,
-    /// Whether payloads are compressed. Default: not.
+    /// Whether payloads are compressed, each by itself, when they are appended. Default: not.
     pub compression: Compression,
+    /// Whether full segments are compressed: later and all of it, so that an append costs nothing more, and records that
+    /// resemble each other become much smaller. Reading an entry then unpacks the 16 KiB around it, and is not mapped.
+    /// With [`Inline`](Housekeeping::Inline) the append that fills a segment compresses it. Those that were compressed
+    /// stay so when it is off again. Default: not.
+    pub sealed_compression: Compression,
     /// Who does what can be done later. Default: a thread of the log's own.
     pub housekeeping: Housekeeping,
     /// How long the flush of a group may be put off for callers who have lately been there, and are not yet; with
@@ -67,18 +72,18 @@ pub struct FileOptions {
     pub mapped_reads: bool,
 }
 
-/// Whether payloads are compressed.
+/// Whether something is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// They are stored as they are.
+    /// It is stored as it is.
     #[default]
     Off,
-    /// Each payload by itself with LZ4, if that makes it smaller.
+    /// With LZ4, where that makes it smaller.
     Lz4,
 }
 
-/// Who does what can be done later: indexes of full segments, the next segment, the removal of dead ones. A thread also
+/// Who does what can be done later: indexes of full segments, the next segment, the removal of dead ones, compression. A thread also
 /// writes zeroes ahead of what is appended with [`Sync`](Durability::Sync), which makes each flush cheaper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -101,6 +106,7 @@ impl Default for FileOptions {
             segment_bytes_max: 64 << 20,
             stage_bytes: 256 << 10,
             compression: Compression::default(),
+            sealed_compression: Compression::default(),
             housekeeping: Housekeeping::default(),
             group_wait: Duration::from_micros(60),
             stream_cache_bytes: 32 << 20,
@@ -149,6 +155,12 @@ impl FileOptions {
     /// Compresses payloads.
     pub fn with_compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
+        self
+    }
+
+    /// Compresses full segments.
+    pub fn with_sealed_compression(mut self, compression: Compression) -> Self {
+        self.sealed_compression = compression;
         self
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ledger_core::{Durability, Result, async_trait};
-use ledger_file::{FileOptions, FileStore};
+use ledger_file::{Compression, FileOptions, FileStore};
 use ledger_storetest::{Harness, Setup};
 use tempfile::TempDir;
 
@@ -50,4 +50,12 @@ harness!(small_segments, SmallSegments, |setup| {
     options(setup, Durability::Interval(Duration::from_millis(5)))
         .with_segment_bytes_max(4 << 10)
         .with_stage_bytes(4 << 10)
+});
+// The same, with everything compressed that can be.
+harness!(packed_segments, PackedSegments, |setup| {
+    options(setup, Durability::Process)
+        .with_segment_bytes_max(4 << 10)
+        .with_stage_bytes(4 << 10)
+        .with_compression(Compression::Lz4)
+        .with_sealed_compression(Compression::Lz4)
 });

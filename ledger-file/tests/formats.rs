@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ledger_core::{Batch, Filter, NewEntry, Payload, ReadOptions};
-use ledger_file::{FileOptions, Housekeeping, Log};
+use ledger_file::{Compression, FileOptions, Housekeeping, Log};
 use tempfile::TempDir;
 
 /// A copy of a fixture, in a directory of its own.
@@ -71,6 +71,40 @@ fn indexes_of_format_1_are_made_anew() {
     log.close().unwrap();
     assert_eq!(index_formats(&directory)[..3], [2; 3]);
     assert_eq!(ids_of(&open(&directory), "o-1"), expected);
+}
+
+#[test]
+fn a_log_without_packed_segments_is_packed_when_that_is_wanted() {
+    let directory = copy_of("index-1");
+    let format = || fs::read(directory.path().join("MANIFEST")).unwrap()[8];
+    let options = FileOptions::default().with_housekeeping(Housekeeping::Inline);
+    let options = options.with_sealed_compression(Compression::Lz4);
+    assert_eq!(format(), 1);
+    let log = Log::open(directory.path(), options).unwrap();
+    log.compact().unwrap();
+    assert_eq!(log.stats().unwrap().packed_segments, 3);
+    assert_eq!(format(), 2);
+    let expected: Vec<u64> = (1..=80).filter(|id| (id - 1) % 3 == 1).collect();
+    assert_eq!(ids_of(&log, "o-1"), expected);
+    log.verify().unwrap();
+}
+
+/// A thousand entries, ten a commit: a packed segment of several blocks, and one that is not full.
+#[test]
+fn packed_segments_of_format_1_are_read() {
+    let log = open(&copy_of("packed-1"));
+    let stats = log.stats().unwrap();
+    assert_eq!((stats.segments, stats.packed_segments), (2, 1));
+    let page = log.read(&"s".into(), &ReadOptions::new().limit(2_000));
+    let page = page.unwrap();
+    assert_eq!(page.entries.len(), 1_000);
+    for (number, found) in (0..).zip(&page.entries) {
+        assert_eq!((found.id, &found.value), (number + 1, &entry(number).value));
+    }
+    let again = (0..1_000).map(entry).collect();
+    let receipt = log.append(Batch::new("s", again)).unwrap();
+    assert_eq!(receipt.appended(), 0, "all of them are there");
+    log.verify().unwrap();
 }
 
 #[test]

@@ -37,13 +37,15 @@ fn python_reads_what_the_log_reads() {
     }
     for durability in [Durability::Sync, Durability::Process] {
         for compression in [Compression::Off, Compression::Lz4] {
-            check(durability, compression);
+            for sealed_compression in [Compression::Off, Compression::Lz4] {
+                check(durability, compression, sealed_compression);
+            }
         }
     }
 }
 
 /// Compares while the log is open and something is staged; after it went without a farewell; and when it was closed.
-fn check(durability: Durability, compression: Compression) {
+fn check(durability: Durability, compression: Compression, sealed_compression: Compression) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("log");
     let clock = Arc::new(ManualClock::new(START));
@@ -51,6 +53,7 @@ fn check(durability: Durability, compression: Compression) {
         .with_clock(Arc::clone(&clock) as Arc<dyn Clock>)
         .with_durability(durability)
         .with_compression(compression)
+        .with_sealed_compression(sealed_compression)
         .with_housekeeping(Housekeeping::Inline)
         .with_segment_bytes_max(2 << 10);
     let log = Log::open(&path, options.clone()).unwrap();
@@ -58,6 +61,8 @@ fn check(durability: Durability, compression: Compression) {
     let expected = lines(&log);
     assert!(expected.len() > 100);
     assert!(has_dropped_segments(&path));
+    let packed = log.stats().unwrap().packed_segments;
+    assert_eq!(packed > 0, sealed_compression != Compression::Off);
     assert_same(&python(&path, clock.now()), &expected);
     drop(log);
     assert_same(&python(&path, clock.now()), &expected);
@@ -71,7 +76,7 @@ fn check(durability: Durability, compression: Compression) {
 fn has_dropped_segments(log: &Path) -> bool {
     let files = std::fs::read_dir(log).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let segments = names.filter(|name| name.ends_with(".segment"));
+    let segments = names.filter(|name| name.ends_with(".segment") || name.ends_with(".packed"));
     let numbers: Vec<usize> = segments
         .map(|name| usize::from_str_radix(&name[..8], 16).unwrap())
         .collect();
@@ -129,6 +134,8 @@ fn append_every_field(log: &Log, clock: &ManualClock) {
 }
 
 fn append_much(log: &Log, clock: &ManualClock) {
+    // Longer than a segment, and than a block of one that is packed.
+    append(log, "orders", vec![plain(&"long ".repeat(20_000))]);
     for round in 0..30 {
         let entries = (0..4).map(|n| plain(&format!("{round}.{n}")).order_key(format!("k-{n}")));
         append(log, "other", entries.collect());

@@ -9,6 +9,10 @@ use rustix::io::Errno;
 pub(crate) fn failure(place: impl Into<String>, source: io::Error) -> Error {
     let place = place.into();
     let kind = Errno::from_io_error(&source);
+    if source.kind() == io::ErrorKind::InvalidData {
+        let reason = source.to_string();
+        return Error::Corrupt { place, reason };
+    }
     let source = source.into();
     match kind {
         Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Error::Full { place, source },
@@ -57,6 +61,15 @@ mod tests {
             assert!(matches!(of(errno), Error::Open { .. }), "{errno}");
         }
         assert!(matches!(of(Errno::ROFS), Error::ReadOnly { .. }));
+    }
+
+    #[test]
+    fn what_was_read_and_cannot_be_is_damage() {
+        let error = failure(
+            "the place",
+            io::Error::new(io::ErrorKind::InvalidData, "why"),
+        );
+        assert!(matches!(&error, Error::Corrupt { reason, .. } if reason == "why"));
     }
 
     #[test]

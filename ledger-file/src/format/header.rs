@@ -4,7 +4,8 @@ use ledger_core::Error;
 
 use super::input::Malformed;
 
-/// The format that this version writes, and the newest that it reads. Described in `docs/FORMAT.md`.
+/// The format that this version writes, and the newest that it reads; that of a manifest can be another. Described in
+/// `docs/FORMAT.md`.
 pub(crate) const FORMAT: u32 = 1;
 
 /// The random id of a log, in each of its files: a file of another log is never taken for its own.
@@ -19,6 +20,8 @@ pub(crate) enum HeaderError {
     TooNew {
         /// The format's number.
         found: u32,
+        /// The newest that this version reads.
+        supported: u32,
     },
     /// It begins as it should, and then does not.
     Damaged(Malformed),
@@ -32,10 +35,10 @@ impl HeaderError {
                 place,
                 reason: "it does not begin as such a file does".into(),
             },
-            Self::TooNew { found } => Error::FormatTooNew {
+            Self::TooNew { found, supported } => Error::FormatTooNew {
                 place,
                 found,
-                supported: FORMAT,
+                supported,
             },
             Self::Damaged(malformed) => Error::Corrupt {
                 place,
@@ -51,14 +54,19 @@ impl From<Malformed> for HeaderError {
     }
 }
 
-/// Checks the two fields that every format begins with.
-pub(crate) fn check(magic: &[u8; 8], found: [u8; 8], format: u32) -> Result<(), HeaderError> {
+/// Checks the two fields that every format begins with. `supported` is the newest format of such a file.
+pub(crate) fn check(
+    magic: &[u8; 8],
+    found: [u8; 8],
+    format: u32,
+    supported: u32,
+) -> Result<(), HeaderError> {
     if found != *magic {
         return Err(HeaderError::NotOurs);
     }
     match format {
         0 => Err(HeaderError::Damaged(Malformed("there is no format 0"))),
-        1..=FORMAT => Ok(()),
-        _ => Err(HeaderError::TooNew { found: format }),
+        format if format <= supported => Ok(()),
+        found => Err(HeaderError::TooNew { found, supported }),
     }
 }

@@ -1,13 +1,21 @@
 //! The manifest: which files are the log.
 
 use super::checksum::crc;
-use super::header::{FORMAT, HeaderError, LogId, check};
+use super::header::{HeaderError, LogId, check};
 use super::input::{Input, Malformed};
+use super::name::FileName;
+use super::segment::Form;
 
 const MAGIC: &[u8; 8] = b"LEDGERMF";
+
+/// The format of a manifest without packed segments, and of one with any: so who cannot read those does not try.
+const FORMAT_PLAIN: u32 = 1;
+const FORMAT_PACKED: u32 = 2;
+
 const CHECKSUM_BYTES: usize = 4;
 const SYNCED: u8 = 1 << 0;
 const SEALED: u8 = 1 << 1;
+const PACKED: u8 = 1 << 2;
 
 /// Which files are the log, in the order of their segments. A file that it does not name is none of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +41,8 @@ pub(crate) struct SegmentMeta {
     pub(crate) generation: u64,
     /// Where its last frame ends; none as long as it may grow.
     pub(crate) sealed_bytes: Option<u32>,
+    /// How long its file is if it is packed; only of a segment that does not grow.
+    pub(crate) packed_bytes: Option<u32>,
     /// Whether everything in it survives the loss of power.
     pub(crate) synced: bool,
     /// Its index files, by ascending range.
@@ -49,10 +59,17 @@ pub(crate) struct Layer {
 }
 
 impl Manifest {
+    fn format(&self) -> u32 {
+        match self.segments.iter().any(|meta| meta.packed_bytes.is_some()) {
+            true => FORMAT_PACKED,
+            false => FORMAT_PLAIN,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut buf = Vec::with_capacity(48 + 40 * self.segments.len());
         buf.extend(MAGIC);
-        buf.extend(FORMAT.to_le_bytes());
+        buf.extend(self.format().to_le_bytes());
         buf.extend(self.log_id);
         buf.extend(self.seed.to_le_bytes());
         buf.extend(self.version.to_le_bytes());
@@ -68,11 +85,8 @@ impl Manifest {
     /// # Errors
     /// The bytes are those of no manifest, of a newer format, or damaged.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
-        check(
-            MAGIC,
-            Input::new(bytes).array()?,
-            Input::new(bytes.get(8..).unwrap_or(&[])).u32()?,
-        )?;
+        let format = Input::new(bytes.get(8..).unwrap_or(&[])).u32()?;
+        check(MAGIC, Input::new(bytes).array()?, format, FORMAT_PACKED)?;
         let mut input = Input::new(checked(bytes)?);
         input.bytes(12)?;
         let manifest = Self {
@@ -85,15 +99,22 @@ impl Manifest {
                 .collect::<Result<_, _>>()?,
         };
         input.end()?;
+        if manifest.format() != format {
+            return Err(Malformed("a manifest is of another format than its segments").into());
+        }
         manifest.ascending()
     }
 
     /// The manifest in `bytes`, if no more than the words before its content are damaged.
     pub(crate) fn mended(mut bytes: Vec<u8>) -> Option<Self> {
-        let start = bytes.first_chunk_mut::<12>()?;
-        start[..8].copy_from_slice(MAGIC);
-        start[8..].copy_from_slice(&FORMAT.to_le_bytes());
-        Self::decode(&bytes).ok()
+        [FORMAT_PLAIN, FORMAT_PACKED]
+            .into_iter()
+            .find_map(|format| {
+                let start = bytes.first_chunk_mut::<12>()?;
+                start[..8].copy_from_slice(MAGIC);
+                start[8..].copy_from_slice(&format.to_le_bytes());
+                Self::decode(&bytes).ok()
+            })
     }
 
     fn ascending(self) -> Result<Self, HeaderError> {
@@ -116,17 +137,30 @@ fn checked(bytes: &[u8]) -> Result<&[u8], Malformed> {
 }
 
 impl SegmentMeta {
+    /// The name of its file.
+    pub(crate) fn file_name(&self) -> FileName {
+        FileName::segment(self.segment, self.generation, self.form())
+    }
+
+    /// How it lies in its file.
+    pub(crate) fn form(&self) -> Form {
+        match self.packed_bytes {
+            Some(_) => Form::Packed,
+            None => Form::Plain,
+        }
+    }
+
     fn put(&self, buf: &mut Vec<u8>) {
         let synced = if self.synced { SYNCED } else { 0 };
-        let sealed = if self.sealed_bytes.is_some() {
-            SEALED
-        } else {
-            0
-        };
+        let sealed = self.sealed_bytes.map_or(0, |_| SEALED);
+        let packed = self.packed_bytes.map_or(0, |_| PACKED);
         buf.extend(self.segment.to_le_bytes());
         buf.extend(self.generation.to_le_bytes());
-        buf.push(synced | sealed);
+        buf.push(synced | sealed | packed);
         buf.extend(self.sealed_bytes.unwrap_or(0).to_le_bytes());
+        if let Some(bytes) = self.packed_bytes {
+            buf.extend(bytes.to_le_bytes());
+        }
         buf.extend((self.layers.len() as u32).to_le_bytes());
         for layer in &self.layers {
             buf.extend(layer.from.to_le_bytes());
@@ -137,7 +171,7 @@ impl SegmentMeta {
     fn read(input: &mut Input<'_>) -> Result<Self, Malformed> {
         let (segment, generation, flags) = (input.u32()?, input.u64()?, input.u8()?);
         let sealed_bytes = input.u32()?;
-        if flags & !(SYNCED | SEALED) != 0 {
+        if flags & !(SYNCED | SEALED | PACKED) != 0 {
             return Err(Malformed(
                 "a segment of the manifest has a flag of a newer format",
             ));
@@ -145,10 +179,15 @@ impl SegmentMeta {
         if flags & SEALED == 0 && sealed_bytes != 0 {
             return Err(Malformed("a segment ends, and is not sealed"));
         }
+        let packed = flags & PACKED != 0;
+        if packed && flags & SEALED == 0 {
+            return Err(Malformed("a segment is packed, and not sealed"));
+        }
         Ok(Self {
             segment,
             generation,
             sealed_bytes: (flags & SEALED != 0).then_some(sealed_bytes),
+            packed_bytes: packed.then(|| input.u32()).transpose()?,
             synced: flags & SYNCED != 0,
             layers: (0..input.u32()?)
                 .map(|_| Layer::read(input))
@@ -184,9 +223,10 @@ mod tests {
 
     prop_compose! {
         fn metas()(
-            generation: u64, sealed_bytes: Option<u32>, synced: bool, layers in vec(layers(), 0..3),
+            generation: u64, sealed_bytes: Option<u32>, packed_bytes: Option<u32>, synced: bool, layers in vec(layers(), 0..3),
         ) -> SegmentMeta {
-            SegmentMeta { segment: 0, generation, sealed_bytes, synced, layers }
+            let packed_bytes = packed_bytes.and(sealed_bytes).and(packed_bytes);
+            SegmentMeta { segment: 0, generation, sealed_bytes, packed_bytes, synced, layers }
         }
     }
 
@@ -222,8 +262,8 @@ mod tests {
         }
 
         #[test]
-        fn content_that_passes_the_checksum_may_still_be_anything(content: Vec<u8>) {
-            let mut bytes = [MAGIC.as_slice(), &FORMAT.to_le_bytes(), &content].concat();
+        fn content_that_passes_the_checksum_may_still_be_anything(format in 0..4u32, content: Vec<u8>) {
+            let mut bytes = [MAGIC.as_slice(), &format.to_le_bytes(), &content].concat();
             bytes.extend(crc(0, &bytes).to_le_bytes());
             if let Ok(manifest) = Manifest::decode(&bytes) {
                 prop_assert_eq!(manifest.encode(), bytes);
@@ -238,6 +278,7 @@ mod tests {
             segment: 1,
             generation: 2,
             sealed_bytes: Some(1_000),
+            packed_bytes: None,
             synced: false,
             layers: Vec::new(),
         };
@@ -257,6 +298,32 @@ mod tests {
             Manifest::decode(&bytes),
             Err(HeaderError::Damaged(_))
         ));
+    }
+
+    /// So a version that knows no packed segments refuses the log, and leaves others alone.
+    #[test]
+    fn only_a_manifest_with_a_packed_segment_is_of_the_newer_format() {
+        let mut segment = SegmentMeta {
+            segment: 1,
+            generation: 2,
+            sealed_bytes: Some(1_000),
+            packed_bytes: None,
+            synced: true,
+            layers: Vec::new(),
+        };
+        let format_of = |segment: &SegmentMeta| {
+            let manifest = Manifest {
+                log_id: [0; 16],
+                seed: 0,
+                version: 1,
+                streams: 0,
+                segments: vec![segment.clone()],
+            };
+            manifest.encode()[8]
+        };
+        assert_eq!(format_of(&segment), 1);
+        segment.packed_bytes = Some(500);
+        assert_eq!(format_of(&segment), 2);
     }
 
     #[test]

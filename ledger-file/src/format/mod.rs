@@ -21,6 +21,7 @@ mod manifest;
 mod name;
 mod new_record;
 mod owning;
+mod packed;
 mod payload;
 mod position;
 mod record;
@@ -43,11 +44,16 @@ pub(crate) use manifest::{Layer, Manifest, SegmentMeta};
 pub(crate) use name::FileName;
 pub use new_record::NewRecord;
 pub(crate) use owning::Owning;
+#[cfg(fuzzing)]
+pub(crate) use packed::stored_block;
+pub(crate) use packed::{
+    BLOCK_BYTES, Block, BlockTable, block_at, block_range, put_block, salvage,
+};
 pub(crate) use payload::Compressed;
 pub(crate) use position::{Position, StreamNumber};
 pub(crate) use record::{CheckpointRecord, Mark, Record};
 pub(crate) use search::{FrameSearch, newest_claim};
-pub(crate) use segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+pub(crate) use segment::{Form, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub(crate) use stage::{MANIFEST_WORD, SLOT_WORDS, Slot, StageHeader, VISIBLE_WORD, tell, told};
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::segment::Form;
+
 /// A file of a log's directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum FileName {
@@ -19,6 +21,8 @@ pub(crate) enum FileName {
     Stage,
     /// Frames.
     Segment { segment: u32, generation: u64 },
+    /// The same frames, packed.
+    Packed { segment: u32, generation: u64 },
     /// An index of the frames of a segment from an offset on.
     Index {
         segment: u32,
@@ -34,6 +38,20 @@ pub(crate) enum FileName {
 }
 
 impl FileName {
+    /// The file of a segment that lies in it in this form.
+    pub(crate) fn segment(segment: u32, generation: u64, form: Form) -> Self {
+        match form {
+            Form::Plain => Self::Segment {
+                segment,
+                generation,
+            },
+            Form::Packed => Self::Packed {
+                segment,
+                generation,
+            },
+        }
+    }
+
     /// Parses a name; none if no file of a log has it.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let parsed = match name {
@@ -56,6 +74,10 @@ impl FileName {
         let from = numbers.next().map(|from| u32::from_str_radix(from, 16));
         match (extension, from) {
             ("segment", None) => Some(Self::Segment {
+                segment,
+                generation,
+            }),
+            ("packed", None) => Some(Self::Packed {
                 segment,
                 generation,
             }),
@@ -86,6 +108,10 @@ impl fmt::Display for FileName {
                 segment,
                 generation,
             } => write!(f, "{segment:08x}-{generation:016x}.segment"),
+            Self::Packed {
+                segment,
+                generation,
+            } => write!(f, "{segment:08x}-{generation:016x}.packed"),
             Self::Index {
                 segment,
                 generation,
@@ -115,6 +141,7 @@ mod tests {
                 FileName::ManifestCut,
                 FileName::Stage,
                 FileName::Segment { segment, generation },
+                FileName::Packed { segment, generation },
                 FileName::Index { segment, generation, from },
                 FileName::Cut { segment, generation, from },
             ] {

@@ -1,4 +1,4 @@
-//! The first 64 bytes of a segment file.
+//! The first 64 bytes of a segment file, plain or packed.
 
 use ledger_core::Timestamp;
 
@@ -10,9 +10,27 @@ use super::position::Position;
 /// Where the first frame of a segment begins.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 
-const MAGIC: &[u8; 8] = b"LEDGERSG";
 const TIME_OFFSET: usize = 40;
 const CHECKSUM_OFFSET: usize = SEGMENT_HEADER_BYTES - 4;
+
+/// How a segment lies in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Form {
+    /// Frame behind frame.
+    Plain,
+    /// The same, in compressed blocks.
+    Packed,
+}
+
+impl Form {
+    /// What such a file begins with.
+    fn magic(self) -> &'static [u8; 8] {
+        match self {
+            Self::Plain => b"LEDGERSG",
+            Self::Packed => b"LEDGERPK",
+        }
+    }
+}
 
 /// What a segment is, and what its frames are told apart from those of others by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +51,15 @@ impl SegmentHeader {
         Position::new(self.segment, offset)
     }
 
+    /// The first bytes of the plain segment.
     pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+        self.encode_as(Form::Plain)
+    }
+
+    /// The first bytes of a file of this form.
+    pub(crate) fn encode_as(&self, form: Form) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = Vec::with_capacity(SEGMENT_HEADER_BYTES);
-        bytes.extend(MAGIC);
+        bytes.extend(form.magic());
         bytes.extend(FORMAT.to_le_bytes());
         bytes.extend(self.log_id);
         bytes.extend(self.segment.to_le_bytes());
@@ -46,18 +70,23 @@ impl SegmentHeader {
         bytes.try_into().expect("the header has its size")
     }
 
-    /// # Errors
-    /// The bytes are those of no segment, of a newer format, or damaged.
+    /// As [`decode_as`](Self::decode_as), of a plain segment.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+        Self::decode_as(bytes, Form::Plain)
+    }
+
+    /// # Errors
+    /// The bytes are those of no segment of this form, of a newer format, or damaged.
+    pub(crate) fn decode_as(bytes: &[u8], form: Form) -> Result<Self, HeaderError> {
         let mut input = Input::new(bytes);
-        check(MAGIC, input.array()?, input.u32()?)?;
+        check(form.magic(), input.array()?, input.u32()?, FORMAT)?;
         let header = Self {
             log_id: input.array()?,
             segment: input.u32()?,
             generation: input.u64()?,
             created_at: Timestamp::from_micros(input.u64()?.cast_signed()),
         };
-        if bytes.get(..SEGMENT_HEADER_BYTES) != Some(&header.encode()) {
+        if bytes.get(..SEGMENT_HEADER_BYTES) != Some(&header.encode_as(form)) {
             return Err(Malformed("the header of the segment is damaged").into());
         }
         Ok(header)
@@ -67,6 +96,7 @@ impl SegmentHeader {
     /// is wrong, or it cannot be told.
     pub(crate) fn mended(
         bytes: &[u8],
+        form: Form,
         log_id: LogId,
         segment: u32,
         generation: u64,
@@ -80,7 +110,7 @@ impl SegmentHeader {
             generation,
             created_at: Timestamp::from_micros(time.cast_signed()),
         };
-        let checksum = |header: &Self| crc(0, &header.encode()[..CHECKSUM_OFFSET]);
+        let checksum = |header: &Self| crc(0, &header.encode_as(form)[..CHECKSUM_OFFSET]);
         let flips = (0..u64::BITS).map(|bit| with_time(time ^ 1 << bit));
         let mut candidates = std::iter::once(with_time(time)).chain(flips);
         let found = candidates.find(|header| checksum(header) == stored);
@@ -128,11 +158,13 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn a_header_with_a_flipped_bit_is_mended(header in segments(), bit in 0..SEGMENT_HEADER_BYTES * 8) {
-            let mut bytes = header.encode();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            let SegmentHeader { log_id, segment, generation, .. } = header;
-            let mended = SegmentHeader::mended(&bytes, log_id, segment, generation);
-            prop_assert_eq!(mended, Some(header));
+            for form in [Form::Plain, Form::Packed] {
+                let mut bytes = header.encode_as(form);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let SegmentHeader { log_id, segment, generation, .. } = header;
+                let mended = SegmentHeader::mended(&bytes, form, log_id, segment, generation);
+                prop_assert_eq!(mended, Some(header));
+            }
         }
 
         #[test]
@@ -142,7 +174,7 @@ pub(super) mod tests {
             prop_assume!(lost > 1);
             bytes[40..48].copy_from_slice(&time);
             let SegmentHeader { log_id, segment, generation, .. } = header;
-            prop_assert_eq!(SegmentHeader::mended(&bytes, log_id, segment, generation), None);
+            prop_assert_eq!(SegmentHeader::mended(&bytes, Form::Plain, log_id, segment, generation), None);
         }
     }
 
@@ -158,7 +190,10 @@ pub(super) mod tests {
         bytes[8] = 2;
         assert_eq!(
             SegmentHeader::decode(&bytes),
-            Err(HeaderError::TooNew { found: 2 })
+            Err(HeaderError::TooNew {
+                found: 2,
+                supported: 1
+            })
         );
         bytes[0] = b'X';
         assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderError::NotOurs));

@@ -50,6 +50,7 @@ impl StageHeader {
             MAGIC,
             magic.to_le_bytes(),
             u32::try_from(format).map_err(Malformed::from)?,
+            FORMAT,
         )?;
         let mut log_id = LogId::default();
         log_id[..8].copy_from_slice(&low.to_le_bytes());

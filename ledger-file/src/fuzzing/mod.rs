@@ -5,8 +5,9 @@ mod index;
 use ledger_core::Timestamp;
 
 use crate::format::{
-    Found, MANIFEST_WORD, Manifest, Position, SLOT_WORDS, SegmentHeader, Slot, StageHeader,
-    VISIBLE_WORD, exhaust, framed, newest_claim, read_frame, told,
+    BLOCK_BYTES, Block, BlockTable, Form, Found, MANIFEST_WORD, Manifest, Position, SLOT_WORDS,
+    SegmentHeader, Slot, StageHeader, VISIBLE_WORD, exhaust, framed, newest_claim, read_frame,
+    salvage, stored_block, told,
 };
 
 pub use index::index;
@@ -73,6 +74,34 @@ fn claims(content: &[u8], header: &SegmentHeader) -> impl Iterator<Item = Positi
         exhaust(&frame, bytes);
         frame.durable()
     })
+}
+
+/// Bytes as what lies in a packed segment: in turn, blocks whose checksums are right, and other things.
+///
+/// The first byte of each part tells its length in words, and whether it is put into a block; the next one how many bytes
+/// the block says it holds, in words too.
+pub fn packed(mut bytes: &[u8]) {
+    let header = segment_header();
+    let mut file = header.encode_as(Form::Packed).to_vec();
+    let mut offset = FIRST_FRAME;
+    while let [first, len, rest @ ..] = bytes {
+        let (part, behind) = rest.split_at(rest.len().min(usize::from(first & 0x7F) * 8));
+        if first & 0x80 == 0 {
+            file.extend(part);
+        } else {
+            let len = u32::from(*len) * 160;
+            let block = stored_block(&header, offset, len, part);
+            if let Ok(block) = Block::read(&block, &header) {
+                let _either = block.unpack(&mut vec![0; len as usize]);
+            }
+            file.extend(block);
+            offset = (offset / BLOCK_BYTES + 1) * BLOCK_BYTES;
+        }
+        bytes = behind;
+    }
+    let unpacked = salvage(&file, &header).bytes;
+    assert!(unpacked.len() <= 255 * file.len(), "no bomb goes off");
+    let _either = BlockTable::decode(&file, &header, u32::MAX, unpacked.len() as u32);
 }
 
 /// Bytes as a manifest, with the checksum that is there and with the right one.

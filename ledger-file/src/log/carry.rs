@@ -86,15 +86,19 @@ impl Shared {
             }
             .to_string()
         });
-        for name in indexes.chain([segment]) {
-            match self.disk.remove(&name) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Failure::io(&name, error));
-                }
-                _ => {}
+        indexes
+            .chain([segment])
+            .try_for_each(|name| self.remove_file(&name))
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) fn remove_file(&self, name: &str) -> Result<()> {
+        match self.disk.remove(name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::io(name, error))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes what is needed of a segment once more, durably.

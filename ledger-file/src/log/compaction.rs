@@ -27,7 +27,8 @@ use crate::sync::RwLock;
 const CHUNK_BYTES: usize = 1 << 20;
 
 impl Shared {
-    /// Rewrites full segments in which more than half of the bytes, or anything that was purged, can go.
+    /// Rewrites full segments in which more than half of the bytes, or anything that was purged, can go; then packs those
+    /// that are not packed, if that is wanted.
     pub(super) fn compact(&self) -> Result<()> {
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         self.settle_sealed()?;
@@ -41,6 +42,7 @@ impl Shared {
                 self.rewrite(part, bytes)?;
             }
         }
+        while self.pack_next()? {}
         Ok(())
     }
 
@@ -90,6 +92,7 @@ impl Shared {
             if let Some(meta) = segments.find(|meta| meta.segment == header.segment) {
                 meta.generation = header.generation;
                 meta.sealed_bytes = Some(end);
+                meta.packed_bytes = None;
                 meta.layers = indexed.layers;
             }
         })?;

@@ -45,6 +45,7 @@ fn create_from(
             segment: header.segment,
             generation: header.generation,
             sealed_bytes: None,
+            packed_bytes: None,
             synced: false,
             layers: Vec::new(),
         }],
@@ -107,7 +108,11 @@ pub(super) fn remove_strangers(disk: &dyn Disk, manifest: &Manifest) -> Result<(
             Some(FileName::Segment {
                 segment,
                 generation,
-            }) => is_listed(segment, generation).is_none(),
+            }) => is_listed(segment, generation).is_none_or(|meta| meta.packed_bytes.is_some()),
+            Some(FileName::Packed {
+                segment,
+                generation,
+            }) => is_listed(segment, generation).is_none_or(|meta| meta.packed_bytes.is_none()),
             Some(FileName::Index {
                 segment,
                 generation,

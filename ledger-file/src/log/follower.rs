@@ -10,9 +10,10 @@ use std::sync::{Arc, PoisonError};
 use super::index_files::open_layers;
 use super::notes::Notes;
 use super::opening::read_manifest;
+use super::packed::open_segment;
 use super::picture::{Part, Picture};
 use super::recovery::Source;
-use super::segment::{Segment, SegmentName};
+use super::segment::SegmentName;
 use super::shared::Shared;
 use crate::disk::{Access, DiskFile, Patience, STAGE_PAGE_BYTES, StagePage, read_at_most};
 use crate::error::{Failure, Result};
@@ -278,9 +279,10 @@ fn open(shared: &Shared, meta: &SegmentMeta) -> Result<Option<Followed>> {
         number: meta.segment,
         generation: meta.generation,
     };
-    let file = match shared.disk.open(&name.file_name(), Access::Read) {
+    let (log_id, kept) = (shared.log_id, &shared.kept_blocks);
+    let segment = match open_segment(&*shared.disk, log_id, meta, Access::Read, kept) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(|error| Failure::io(&name.file_name(), error))?,
+        opened => opened.map_err(|error| Failure::io(&name.file_name_as(meta.form()), error))?,
     };
     let (mut layers, from) = open_layers(&*shared.disk, name, meta)?;
     let is_indexed = meta.sealed_bytes == Some(from);
@@ -297,7 +299,7 @@ fn open(shared: &Shared, meta: &SegmentMeta) -> Result<Option<Followed>> {
     Ok(Some(Followed {
         meta: meta.clone(),
         part: Part {
-            segment: Arc::new(Segment::unread(name, file)),
+            segment: Arc::new(segment),
             layers,
         },
         index,

@@ -145,12 +145,23 @@ impl Shared {
                 tracing::debug!(%error, "no zeroes ahead of the writer");
             }
             if work.is_untidy {
-                report(&self, self.tidy());
+                self.tidy_on();
             }
             if self.interval().is_some() {
                 report(&self, self.sync());
             }
         }
+    }
+}
+
+impl Shared {
+    /// Does some of what can be done later, and has the rest done after what is more urgent by then.
+    fn tidy_on(&self) {
+        let tidied = self.tidy_some();
+        if matches!(tidied, Ok(true)) {
+            self.signal.lock().has_work = true;
+        }
+        report(self, tidied.map(drop));
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use ledger_core::Error;
 
+use super::packing::Packed;
 use super::random::random;
 use super::segment::SegmentName;
 use super::shared::Shared;
@@ -23,6 +24,8 @@ pub(super) struct Keeper {
     pub(super) next: Option<Prepared>,
     /// Segments that are full, in their order, and not listed as such yet.
     pub(super) sealed: Vec<Sealed>,
+    /// What was packed last, if the manifest could not be written then.
+    pub(super) packed: Option<Packed>,
     /// The highest number that a segment ever had.
     pub(super) highest_segment: u32,
 }
@@ -66,6 +69,7 @@ impl Shared {
                 segment: header.segment,
                 generation: header.generation,
                 sealed_bytes: None,
+                packed_bytes: None,
                 synced: false,
                 layers: Vec::new(),
             });

@@ -12,7 +12,8 @@
 //! - a `view` is the log at one moment, through a `picture` of its `segment`s, of which it reads `frames` and `walk`s through entries
 //!   with whoever `visit`s them; what was `checked` is not checked again; `streams` remembers what was looked up last; `read` makes pages, with the `changes`
 //!   made to entries since, and `scan` lends entries;
-//! - the `keeper` knows which files are the log, and `tidy` does what can be done later;
+//! - the `keeper` knows which files are the log, and `tidy` does what can be done later, `packing` of full segments last, which are then
+//!   read as `packed` ones;
 //! - `repair` takes out of a log what is damaged.
 
 mod ahead;
@@ -39,6 +40,8 @@ mod marks;
 mod names;
 mod notes;
 mod opening;
+mod packed;
+mod packing;
 mod page;
 mod picture;
 mod plan;

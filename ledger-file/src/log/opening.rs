@@ -11,6 +11,7 @@ use ledger_core::{Durability, Error};
 use super::creation::{create, remove_strangers};
 use super::index_files::open_layers;
 use super::keeper::{Keeper, Prepared, Sealed};
+use super::packed::{KeptBlocks, open_segment};
 use super::page::Page;
 use super::picture::{Part, Picture};
 use super::recovery::{FIRST_FRAME, Source, check_claims};
@@ -48,6 +49,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, place: String, options: FileOptions) -> 
         manifest,
         is_new,
         stage,
+        kept_blocks: Arc::default(),
     };
     opening.run(lock)
 }
@@ -102,6 +104,7 @@ struct Opening {
     hasher: KeyHasher,
     stage: Box<dyn Stage>,
     page: Page,
+    kept_blocks: Arc<KeptBlocks>,
 }
 
 /// A segment that may have grown since its last index was written.
@@ -192,15 +195,21 @@ impl Opening {
             number: meta.segment,
             generation: meta.generation,
         };
-        let file = match self.disk.open(&name.file_name(), Access::Write) {
+        let (log_id, kept) = (self.manifest.log_id, &self.kept_blocks);
+        let segment = match open_segment(&*self.disk, log_id, meta, Access::Write, kept) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Failure::damage(name.file_name(), "it is missing"));
+                return Err(Failure::damage(
+                    name.file_name_as(meta.form()),
+                    "it is missing",
+                ));
             }
-            opened => opened.map_err(|error| Failure::io(&name.file_name(), error))?,
+            opened => {
+                opened.map_err(|error| Failure::io(&name.file_name_as(meta.form()), error))?
+            }
         };
         let (layers, from) = open_layers(&*self.disk, name, meta)?;
         Ok(Unsealed {
-            segment: Arc::new(Segment::unread(name, file)),
+            segment: Arc::new(segment),
             layers,
             from,
         })
@@ -334,6 +343,7 @@ impl Opening {
             manifest: self.manifest,
             next,
             sealed,
+            packed: None,
         };
         let scene = Scene {
             visible: end,
@@ -352,6 +362,7 @@ impl Opening {
             self.page,
         );
         Ok(Shared {
+            kept_blocks: self.kept_blocks,
             lock: Mutex::new(Some(lock)),
             ..shared
         })

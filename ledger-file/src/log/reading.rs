@@ -51,6 +51,7 @@ pub(super) fn open_read_only(
         manifest,
         next: None,
         sealed: Vec::new(),
+        packed: None,
     };
     let shared = Shared::new(disk, place, options, scene, keeper, writer, page);
     let shared = Shared {

@@ -12,7 +12,7 @@ use crate::disk::{DiskFile, Patience, read_at_most};
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{
-    Found, Frame, Position, SEGMENT_HEADER_BYTES, SegmentHeader, newest_claim, read_frame,
+    Form, Found, Frame, Position, SEGMENT_HEADER_BYTES, SegmentHeader, newest_claim, read_frame,
 };
 use crate::index::{ActiveIndex, KeyHasher, Origin};
 
@@ -36,6 +36,8 @@ pub(super) struct Scan {
 pub(super) struct Source<'a> {
     pub(super) file: &'a dyn DiskFile,
     pub(super) header: &'a SegmentHeader,
+    /// How it lies in its file, which only messages tell.
+    pub(super) form: Form,
     /// How many bytes of it there are.
     pub(super) len: u64,
 }
@@ -49,12 +51,13 @@ impl<'a> Source<'a> {
         Ok(Self {
             file: &**segment.file(),
             header,
+            form: segment.form(),
             len,
         })
     }
 
     fn name(&self) -> String {
-        SegmentName::of(self.header).file_name()
+        SegmentName::of(self.header).file_name_as(self.form)
     }
 
     /// Reads the frames from `from` on, and notes what they hold, up to the first that is none.
@@ -201,6 +204,7 @@ pub(super) fn index_again(shared: &Shared, writer: &Writer, end: Position) -> Re
     let source = Source {
         file: &*writer.file,
         header: &writer.header,
+        form: Form::Plain,
         len: end.offset().into(),
     };
     let scan = source.scan(shared.hasher, writer.indexed_from)?;

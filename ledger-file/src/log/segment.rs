@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::checked::Checked;
 use crate::disk::{DiskFile, FileMap, Patience, read_exact_at};
 use crate::error::{Failure, Result};
-use crate::format::{FileName, Position, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::{FileName, Form, Position, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::sync::plain::OnceLock;
 
 /// A segment's open file, with what is known of it.
@@ -16,6 +16,7 @@ use crate::sync::plain::OnceLock;
 #[derive(Debug)]
 pub(super) struct Segment {
     name: SegmentName,
+    form: Form,
     file: Arc<dyn DiskFile>,
     header: OnceLock<SegmentHeader>,
     /// None: it cannot be mapped.
@@ -43,20 +44,22 @@ impl SegmentName {
         }
     }
 
+    /// The name of its file, if it is plain.
     pub(super) fn file_name(&self) -> String {
-        FileName::Segment {
-            segment: self.number,
-            generation: self.generation,
-        }
-        .to_string()
+        self.file_name_as(Form::Plain)
+    }
+
+    pub(super) fn file_name_as(&self, form: Form) -> String {
+        FileName::segment(self.number, self.generation, form).to_string()
     }
 }
 
 impl Segment {
-    /// Takes an open file of which nothing has been read yet.
-    pub(super) fn unread(name: SegmentName, file: Arc<dyn DiskFile>) -> Self {
+    /// Takes an open file of which nothing has been read yet: as it is, or, if it is packed, as what it unpacks to.
+    pub(super) fn unread(name: SegmentName, form: Form, file: Arc<dyn DiskFile>) -> Self {
         Self {
             name,
+            form,
             file,
             header: OnceLock::new(),
             map: OnceLock::new(),
@@ -68,6 +71,7 @@ impl Segment {
     pub(super) fn made(header: SegmentHeader, file: Arc<dyn DiskFile>) -> Self {
         Self {
             name: SegmentName::of(&header),
+            form: Form::Plain,
             file,
             header: OnceLock::from(header),
             map: OnceLock::new(),
@@ -83,6 +87,10 @@ impl Segment {
         self.name.generation
     }
 
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
     pub(super) fn checked(&self) -> &Checked {
         &self.checked
     }
@@ -92,7 +100,7 @@ impl Segment {
     }
 
     pub(super) fn file_name(&self) -> String {
-        self.name.file_name()
+        self.name.file_name_as(self.form)
     }
 
     /// Its header: the context of every frame in it.

@@ -14,6 +14,7 @@ use super::follower::Follower;
 use super::followers::Followers;
 use super::housekeeping::Signal;
 use super::keeper::Keeper;
+use super::packed::KeptBlocks;
 use super::page::Page;
 use super::picture::Picture;
 use super::streams::Streams;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) durable: AtomicU64,
     pub(super) crowd: Crowd,
     pub(super) ahead: Ahead,
+    /// Shared by all packed segments.
+    pub(super) kept_blocks: Arc<KeptBlocks>,
     /// Why the last flush failed, until somebody has set right what rested on it.
     pub(super) broken: Mutex<Option<Fault>>,
     pub(super) is_broken: AtomicBool,
@@ -101,6 +104,7 @@ impl Shared {
             durable: AtomicU64::new(end),
             crowd: Crowd::default(),
             ahead,
+            kept_blocks: Arc::default(),
             broken: Mutex::new(None),
             is_broken: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),

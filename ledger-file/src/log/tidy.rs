@@ -1,4 +1,5 @@
-//! What can be done later: full segments are listed as such and get their index files, and the next one is made.
+//! What can be done later: full segments are listed as such and get their index files, and the next one is made; dead
+//! ones go, and full ones are packed.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -16,13 +17,19 @@ impl Shared {
     /// # Errors
     /// What was not done is done the next time.
     pub(super) fn tidy(&self) -> Result<()> {
+        while self.tidy_some()? {}
+        Ok(())
+    }
+
+    /// Does of it what is urgent, and packs one segment at the most. Tells whether there may be more to pack.
+    pub(super) fn tidy_some(&self) -> Result<bool> {
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         self.prepare_next()?;
         self.settle_sealed()?;
-        match self.has_trimmed.swap(false, Ordering::AcqRel) {
-            true => self.drop_dead(),
-            false => Ok(()),
+        if self.has_trimmed.swap(false, Ordering::AcqRel) {
+            self.drop_dead()?;
         }
+        self.pack_next()
     }
 
     /// Settles all segments that are full. Whoever calls this holds the right to tidy up.

@@ -29,8 +29,12 @@ pub struct Verified {
 pub struct LogStats {
     /// Segment files that hold entries, or may.
     pub segments: u64,
-    /// The bytes up to the end of the log.
+    /// The bytes up to the end of the log, as they are when nothing is packed.
     pub segment_bytes: u64,
+    /// The same as they lie in the files.
+    pub file_bytes: u64,
+    /// Segment files that are [packed](crate::FileOptions::sealed_compression).
+    pub packed_segments: u64,
     /// Index files.
     pub indexes: u64,
     /// The bytes of memory that indexes take.
@@ -107,7 +111,11 @@ impl Shared {
         };
         for part in picture.parts() {
             stats.segments += 1;
-            stats.segment_bytes += u64::from(self.end_of(part));
+            let bytes = self.end_of(part);
+            let packed_bytes = self.sealed_meta(part).and_then(|meta| meta.packed_bytes);
+            stats.segment_bytes += u64::from(bytes);
+            stats.file_bytes += u64::from(packed_bytes.unwrap_or(bytes));
+            stats.packed_segments += u64::from(packed_bytes.is_some());
             for layer in &part.layers {
                 stats.index_memory_bytes += match layer {
                     Layer::Memory(index) => {

@@ -31,6 +31,7 @@ pub(crate) fn options(setup: &Setup, clock: Arc<ManualClock>) -> FileOptions {
         .with_durability(setup.durability)
         .with_segment_bytes_max(setup.segment_bytes)
         .with_stage_bytes(setup.stage_bytes)
+        .with_sealed_compression(setup.sealed_compression)
         .with_housekeeping(Housekeeping::Inline)
 }
 

@@ -12,7 +12,7 @@ use super::{DiskCall, State, Trouble};
 use crate::fault::{self, Mistake};
 use crate::format::{FileName, NewRecord, SEGMENT_HEADER_BYTES};
 use crate::log::Log;
-use crate::options::FileOptions;
+use crate::options::{Compression, FileOptions};
 
 /// In how many histories a mistake must have shown itself.
 const HISTORIES: u64 = 100;
@@ -22,6 +22,7 @@ const SYNC: Setup = Setup {
     segment_bytes: 1 << 10,
     stage_bytes: 4 << 10,
     calls: 40,
+    sealed_compression: Compression::Off,
 };
 
 const STAGED: Setup = Setup {
@@ -240,6 +241,9 @@ found! {
     a_manifest_that_was_not_synced: ManifestNotSynced, crashes(SYNC);
     a_manifest_whose_name_was_not_synced: ManifestNameNotSynced, crashes(SYNC);
     a_removal_before_its_manifest: RemovedBeforeManifest, crashes(SYNC);
+    a_plain_file_that_goes_before_its_manifest: PlainRemovedBeforeManifest, crashes(SYNC.packing());
+    a_packed_segment_that_was_not_synced: PackedNotSynced, crashes(SYNC.packing());
+    a_packed_segment_whose_name_was_not_synced: PackedNameNotSynced, crashes(SYNC.packing());
     what_is_not_carried_forward: CarryForgotten, crashes(SYNC);
     what_is_carried_forward_unsynced: CarryNotSynced, crashes(STAGED);
     a_stage_that_moves_on_too_early: StageSwitchedBeforeFlush, crashes(STAGED);

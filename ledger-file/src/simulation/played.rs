@@ -9,6 +9,7 @@ use super::history::Author;
 use super::observed::Observed;
 use super::subject::Care;
 use super::{LogSubject, Random, SimDisk, Step};
+use crate::options::Compression;
 
 /// What is wrong, and where.
 pub(crate) type Finding = String;
@@ -20,6 +21,25 @@ pub(crate) struct Setup {
     pub(crate) segment_bytes: u64,
     pub(crate) stage_bytes: usize,
     pub(crate) calls: usize,
+    pub(crate) sealed_compression: Compression,
+}
+
+impl Setup {
+    /// The same, with full segments that are packed.
+    pub(crate) fn packing(self) -> Self {
+        Self {
+            sealed_compression: Compression::Lz4,
+            ..self
+        }
+    }
+
+    /// The same in one half of all histories, and packing in the other.
+    pub(crate) fn of_seed(self, seed: u64) -> Self {
+        match seed % 2 {
+            0 => self,
+            _ => self.packing(),
+        }
+    }
 }
 
 /// A history: its calls, everything that could be seen in between, and what the disk was told.

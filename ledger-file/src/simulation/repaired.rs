@@ -153,7 +153,7 @@ fn check_set_aside(repair: &Repair, found: &State, left: &State) -> Result<(), F
     for (name, bytes) in found.contents() {
         let is_kept = matches!(
             FileName::parse(&name),
-            Some(FileName::Segment { .. } | FileName::Manifest)
+            Some(FileName::Segment { .. } | FileName::Packed { .. } | FileName::Manifest)
         );
         let is_damaged = repair.damage.iter().any(|damage| damage.file == name);
         let mut aside = repair.set_aside.iter().filter_map(|name| left.get(name));

@@ -13,6 +13,7 @@ use super::repaired::Extent;
 use super::trouble::{self, Plan};
 use super::{DiskCall, Trouble};
 use crate::format::{FileName, SEGMENT_HEADER_BYTES};
+use crate::options::Compression;
 
 /// How many crash states each kind of history is looked at in; there are five kinds.
 const STATES: usize = 42_000;
@@ -22,6 +23,7 @@ const SYNC: Setup = Setup {
     segment_bytes: 4 << 10,
     stage_bytes: 4 << 10,
     calls: 60,
+    sealed_compression: Compression::Off,
 };
 
 const PROCESS: Setup = Setup {
@@ -42,12 +44,12 @@ fn times() -> usize {
     }
 }
 
-/// Looks at histories from `seed` on until there were enough states.
+/// Looks at histories from `seed` on until there were enough states. Every other one packs its full segments.
 fn crash_everywhere(setup: Setup, seed: u64) {
     let mut states = 0;
     for seed in seed.. {
-        let played =
-            Played::new(setup, seed).unwrap_or_else(|finding| panic!("seed {seed}: {finding}"));
+        let played = Played::new(setup.of_seed(seed), seed)
+            .unwrap_or_else(|finding| panic!("seed {seed}: {finding}"));
         states += explore(&played, seed).unwrap_or_else(|finding| panic!("{finding}"));
         if states >= STATES * times() {
             println!("{states} states after crashes, up to seed {seed}");
@@ -112,7 +114,7 @@ fn trouble_everywhere(
                 trouble,
                 stays,
             };
-            if !trouble::play(setup, seed, plan)? {
+            if !trouble::play(setup.of_seed(seed), seed, plan)? {
                 break;
             }
             met += 1;
@@ -185,25 +187,40 @@ fn too_many_open_files_are_refused_and_left() {
 
 /// A small log with a few segments; its last frame is one that can be seen.
 fn at_rest(is_closed: bool) -> AtRest {
+    at_rest_with(SYNC, is_closed)
+}
+
+fn at_rest_with(setup: Setup, is_closed: bool) -> AtRest {
     let setup = Setup {
         segment_bytes: 1 << 10,
         calls: 24,
-        ..SYNC
+        ..setup
     };
     let played = Played::new(setup, 77).unwrap();
     AtRest::new(played, is_closed).unwrap()
 }
 
 fn is_segment(name: &FileName) -> bool {
-    matches!(name, FileName::Segment { .. })
+    matches!(name, FileName::Segment { .. } | FileName::Packed { .. })
 }
 
 #[test]
 fn every_flipped_bit_of_a_segment_is_found() {
+    check_flips(SYNC);
+}
+
+#[test]
+fn every_flipped_bit_of_a_packed_segment_is_found() {
+    check_flips(SYNC.packing());
+}
+
+fn check_flips(setup: Setup) {
     for is_closed in [false, true] {
-        let log = at_rest(is_closed);
+        let log = at_rest_with(setup, is_closed);
         let segments = log.files(is_segment);
         assert!(segments.len() >= 2, "{segments:?}");
+        let has_packed = segments.iter().any(|name| name.ends_with(".packed"));
+        assert_eq!(has_packed, setup.sealed_compression != Compression::Off);
         for name in segments {
             let used = log.used(&name) * 8;
             for bit in 0..log.len(&name) * 8 {
@@ -222,8 +239,9 @@ fn every_flipped_bit_of_a_segment_is_found() {
 
 #[test]
 fn a_segment_that_is_cut_anywhere_is_found_or_ends_the_log() {
-    for is_closed in [false, true] {
-        let log = at_rest(is_closed);
+    let setups = [SYNC, SYNC.packing()].map(|setup| [(setup, false), (setup, true)]);
+    for (setup, is_closed) in setups.concat() {
+        let log = at_rest_with(setup, is_closed);
         let segments = log.files(is_segment);
         let in_use = |name: &&String| log.used(name) > SEGMENT_HEADER_BYTES as u64;
         let newest = segments.iter().rfind(in_use).cloned();
@@ -267,11 +285,15 @@ fn every_flipped_bit_of_the_manifest_is_found() {
 
 /// A small log whose streams keep their names.
 fn to_repair(durability: Durability, seed: u64, is_closed: bool) -> AtRest {
+    let setup = Setup { durability, ..SYNC };
+    to_repair_with(setup, seed, is_closed)
+}
+
+fn to_repair_with(setup: Setup, seed: u64, is_closed: bool) -> AtRest {
     let setup = Setup {
-        durability,
         segment_bytes: 1 << 10,
         calls: 30,
-        ..SYNC
+        ..setup
     };
     AtRest::unrenamed(setup, seed, is_closed).unwrap()
 }
@@ -283,9 +305,18 @@ fn bits(bytes: u64) -> impl Iterator<Item = u64> {
 
 #[test]
 fn every_flipped_bit_of_a_segment_is_repaired() {
+    check_flips_are_repaired(SYNC);
+}
+
+#[test]
+fn every_flipped_bit_of_a_packed_segment_is_repaired() {
+    check_flips_are_repaired(SYNC.packing());
+}
+
+fn check_flips_are_repaired(setup: Setup) {
     let mut repaired = 0;
     for (seed, is_closed) in [(77, false), (77, true), (5, true)] {
-        let log = to_repair(Durability::Sync, seed, is_closed);
+        let log = to_repair_with(setup, seed, is_closed);
         for name in log.files(is_segment) {
             for bit in bits(log.used(&name)) {
                 let damaged = log.with_flipped(&name, bit);
@@ -309,7 +340,8 @@ fn every_flipped_bit_of_a_segment_is_repaired() {
 fn a_segment_that_is_gone_or_cut_is_repaired() {
     for durability in [Durability::Sync, Durability::Process] {
         for seed in 0..12 {
-            let log = to_repair(durability, seed * 100, seed % 2 == 0);
+            let setup = Setup { durability, ..SYNC };
+            let log = to_repair_with(setup.of_seed(seed / 2), seed * 100, seed % 2 == 0);
             for name in log.files(is_segment) {
                 let gone = log.check_repair(&log.without(&name), Extent::Anything);
                 let gone = gone.unwrap_or_else(|finding| panic!("{seed}: {name}: {finding}"));
@@ -325,8 +357,13 @@ fn a_segment_that_is_gone_or_cut_is_repaired() {
 
 #[test]
 fn a_manifest_that_is_damaged_or_gone_is_made_anew() {
-    for (seed, is_closed) in [(77, false), (77, true)] {
-        let log = to_repair(Durability::Sync, seed, is_closed);
+    for (setup, is_closed) in [
+        (SYNC, false),
+        (SYNC, true),
+        (SYNC.packing(), false),
+        (SYNC.packing(), true),
+    ] {
+        let log = to_repair_with(setup, 77, is_closed);
         let expected = log.check_repair(&log.state, Extent::Frame).unwrap();
         assert!(expected.is_sound(), "{expected:?}");
         for bit in bits(log.len("MANIFEST")) {
@@ -352,12 +389,13 @@ fn an_index_that_is_damaged_is_made_again() {
 
 #[test]
 fn a_repair_that_is_cut_short_has_happened_or_is_made_again() {
-    for (durability, is_closed) in [
-        (Durability::Sync, false),
-        (Durability::Sync, true),
-        (Durability::Process, true),
+    for (setup, is_closed) in [
+        (SYNC, false),
+        (SYNC, true),
+        (PROCESS, true),
+        (SYNC.packing(), true),
     ] {
-        let log = to_repair(durability, 77, is_closed);
+        let log = to_repair_with(setup, 77, is_closed);
         let mut crashes = 0;
         for name in log.files(is_segment) {
             for bit in [40 * 8 + 3, 90 * 8, log.used(&name) * 4] {

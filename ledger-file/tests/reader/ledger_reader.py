@@ -19,7 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FORMAT = 1
+MANIFEST_FORMAT = 2
 SEGMENT_HEADER_BYTES = 64
+PACKED_BLOCK_BYTES = 16384
+PACKED_BLOCK_HEADER_BYTES = 16
 FRAME_HEADER_BYTES = 8
 FRAME_ALIGNMENT = 8
 STAGE_PAGE_BYTES = 4096
@@ -78,11 +81,11 @@ def lz4_block(block, length):
             break
         distance = source.number(2)
         if not 0 < distance <= len(out):
-            raise Damaged("a compressed payload refers to nothing")
+            raise Damaged("what is compressed refers to nothing")
         for _ in range(long_length(token & 15) + 4):
             out.append(out[-distance])
     if len(out) != length:
-        raise Damaged("a compressed payload has another length")
+        raise Damaged("what is compressed has another length")
     return bytes(out)
 
 
@@ -153,11 +156,11 @@ def ids(data):
 # The files.
 
 
-def check_header(source, magic, what):
+def check_header(source, magic, what, newest=FORMAT):
     if source.take(8) != magic:
         raise Damaged(f"this is no {what}")
     version = source.number(4)
-    if version > FORMAT:
+    if version > newest:
         raise Damaged(f"the {what} has format {version}")
 
 
@@ -168,6 +171,11 @@ class Meta:
     segment: int
     generation: int
     sealed_bytes: int | None
+    packed_bytes: int | None
+
+    def name(self):
+        extension = "segment" if self.packed_bytes is None else "packed"
+        return f"{self.segment:08x}-{self.generation:016x}.{extension}"
 
 
 def read_manifest(path):
@@ -175,7 +183,7 @@ def read_manifest(path):
     if crc(data[:-4]) != int.from_bytes(data[-4:], "little"):
         raise Damaged("the manifest has another checksum")
     source = Input(data[:-4])
-    check_header(source, b"LEDGERMF", "manifest")
+    check_header(source, b"LEDGERMF", "manifest", MANIFEST_FORMAT)
     log_id = source.take(16)
     source.take(8 + 8 + 8)
     segments = [read_meta(source) for _ in range(source.number(4))]
@@ -184,8 +192,9 @@ def read_manifest(path):
 
 def read_meta(source):
     segment, generation, flags, sealed_bytes = (source.number(size) for size in (4, 8, 1, 4))
+    packed_bytes = source.number(4) if flags & 4 else None
     source.take(8 * source.number(4))
-    return Meta(segment, generation, sealed_bytes if flags & 2 else None)
+    return Meta(segment, generation, sealed_bytes if flags & 2 else None, packed_bytes)
 
 
 class Segment:
@@ -193,17 +202,18 @@ class Segment:
 
     def __init__(self, directory, meta, log_id):
         self.meta = meta
-        path = directory / f"{meta.segment:08x}-{meta.generation:016x}.segment"
-        self.data = bytearray(path.read_bytes())
+        self.data = bytearray((directory / meta.name()).read_bytes())
         header = self.data[:SEGMENT_HEADER_BYTES]
         if crc(header[:60]) != int.from_bytes(header[60:], "little"):
-            raise Damaged(f"the header of {path.name} has another checksum")
+            raise Damaged(f"the header of {meta.name()} has another checksum")
         source = Input(header)
-        check_header(source, b"LEDGERSG", "segment")
+        check_header(source, b"LEDGERSG" if meta.packed_bytes is None else b"LEDGERPK", "segment")
         found = (source.take(16), source.number(4), source.number(8))
         if found != (log_id, meta.segment, meta.generation):
-            raise Damaged(f"{path.name} is another segment")
+            raise Damaged(f"{meta.name()} is another segment")
         self.created_at = struct.unpack("<q", source.take(8))[0]
+        if meta.packed_bytes is not None:
+            self.data = bytearray(header) + unpacked(self.data[: meta.packed_bytes], meta)
 
     def position(self, offset):
         return self.meta.segment << 32 | offset
@@ -238,6 +248,27 @@ class Segment:
                 return
             yield offset, body
             offset += FRAME_HEADER_BYTES + len(body)
+
+
+def unpacked(data, meta):
+    """What the file of a packed segment holds behind the header of the segment."""
+    file_crc = crc(struct.pack("<QI", meta.generation, meta.segment))
+    count = -(-meta.sealed_bytes // PACKED_BLOCK_BYTES)
+    table = data[-4 * count - 8 :]
+    *starts, length, checksum = struct.unpack(f"<{count + 2}I", table)
+    if crc(table[:-4]) ^ file_crc != checksum or length != meta.sealed_bytes:
+        raise Damaged(f"the table of {meta.name()} is damaged")
+    out = bytearray()
+    for start, end in zip(starts, starts[1:] + [len(data) - len(table)]):
+        block = data[start:end]
+        checksum, stored, offset, length = struct.unpack("<IIII", block[:PACKED_BLOCK_HEADER_BYTES])
+        content = block[PACKED_BLOCK_HEADER_BYTES:]
+        if crc(block[4:]) ^ file_crc != checksum or stored != len(content):
+            raise Damaged(f"a block of {meta.name()} is damaged")
+        if offset != SEGMENT_HEADER_BYTES + len(out):
+            raise Damaged(f"a block of {meta.name()} is another one")
+        out += content if stored == length else lz4_block(content, length)
+    return out
 
 
 class Stage:

@@ -3,7 +3,7 @@
 use crate::disk::{Disk, Patience};
 use crate::error::{Failure, Result};
 use crate::format::{
-    FileName, FrameSearch, HeaderError, LogId, Manifest, SEGMENT_HEADER_BYTES, SegmentHeader,
+    FileName, Form, FrameSearch, HeaderError, LogId, Manifest, SEGMENT_HEADER_BYTES, SegmentHeader,
     SegmentMeta,
 };
 use crate::index::Layer;
@@ -68,15 +68,6 @@ impl Catalogue {
             }
         }
     }
-
-    /// What the file of a segment is called.
-    pub(super) fn file_name(meta: &SegmentMeta) -> String {
-        let name = FileName::Segment {
-            segment: meta.segment,
-            generation: meta.generation,
-        };
-        name.to_string()
-    }
 }
 
 /// The first index file of each segment that is not what was written.
@@ -125,17 +116,23 @@ fn sound_indexes(disk: &dyn Disk, log_id: LogId, meta: &SegmentMeta) -> Result<u
 /// these were dropped or lost, the ids of the others tell.
 fn from_segments(disk: &dyn Disk, place: &str) -> Result<Manifest> {
     let names = disk.list().map_err(|error| Failure::io(place, error))?;
-    let mut files: Vec<(u32, u64)> = names
+    let mut files: Vec<(u32, u64, Form)> = names
         .iter()
         .filter_map(|name| match FileName::parse(name)? {
             FileName::Segment {
                 segment,
                 generation,
-            } => Some((segment, generation)),
+            } => Some((segment, generation, Form::Plain)),
+            FileName::Packed {
+                segment,
+                generation,
+            } => Some((segment, generation, Form::Packed)),
             _ => None,
         })
         .collect();
     files.sort_unstable();
+    // One that was just being packed: its plain file is whole, whatever became of the other.
+    files.dedup_by_key(|(segment, generation, _)| (*segment, *generation));
     if let Some(twice) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         let number = twice[0].0;
         return Err(Failure::damage(
@@ -145,12 +142,17 @@ fn from_segments(disk: &dyn Disk, place: &str) -> Result<Manifest> {
     }
     let log_id = log_id(disk, place, &files)?;
     let mut segments: Vec<SegmentMeta> = Vec::new();
-    for (segment, generation) in files {
+    for (segment, generation, form) in files {
         let next = segments
             .last()
             .map_or(segment.saturating_sub(1), |meta| meta.segment + 1);
-        segments.extend((next.max(1)..segment).map(|number| listed(number, NO_GENERATION)));
-        segments.push(listed(segment, generation));
+        let holes = (next.max(1)..segment).map(|number| listed(number, NO_GENERATION, None));
+        segments.extend(holes);
+        let packed_bytes = match form {
+            Form::Plain => None,
+            Form::Packed => Some(packed_bytes(disk, segment, generation)?),
+        };
+        segments.push(listed(segment, generation, packed_bytes));
     }
     seal_all_but_the_last(disk, log_id, &mut segments)?;
     Ok(Manifest {
@@ -165,31 +167,37 @@ fn from_segments(disk: &dyn Disk, place: &str) -> Result<Manifest> {
 /// That of a segment of which nobody knows whether it should be there. No file has it.
 pub(super) const NO_GENERATION: u64 = 0;
 
-fn listed(segment: u32, generation: u64) -> SegmentMeta {
+fn listed(segment: u32, generation: u64, packed_bytes: Option<u32>) -> SegmentMeta {
     SegmentMeta {
         segment,
         generation,
         sealed_bytes: None,
+        packed_bytes,
         synced: false,
         layers: Vec::new(),
     }
 }
 
+/// How long the file of a packed segment is.
+fn packed_bytes(disk: &dyn Disk, segment: u32, generation: u64) -> Result<u32> {
+    let name = FileName::segment(segment, generation, Form::Packed).to_string();
+    let file = disk.open(&name, crate::disk::Access::Read);
+    let len = file.and_then(|file| file.len());
+    let len = len.map_err(|error| Failure::io(&name, error))?;
+    u32::try_from(len).map_err(|_| Failure::damage(name, "no segment is as long"))
+}
+
 /// The id that the headers of the segments tell.
-fn log_id(disk: &dyn Disk, place: &str, files: &[(u32, u64)]) -> Result<LogId> {
+fn log_id(disk: &dyn Disk, place: &str, files: &[(u32, u64, Form)]) -> Result<LogId> {
     let mut found = None;
-    for (segment, generation) in files {
-        let name = FileName::Segment {
-            segment: *segment,
-            generation: *generation,
-        }
-        .to_string();
+    for (segment, generation, form) in files {
+        let name = FileName::segment(*segment, *generation, *form).to_string();
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         let file = disk.open(&name, crate::disk::Access::Read);
         let file = file.map_err(|error| Failure::io(&name, error))?;
         crate::disk::read_at_most(&*file, &mut bytes, 0, Patience::Wait)
             .map_err(|error| Failure::io(&name, error))?;
-        let Ok(header) = SegmentHeader::decode(&bytes) else {
+        let Ok(header) = SegmentHeader::decode_as(&bytes, *form) else {
             continue;
         };
         if found
@@ -210,7 +218,7 @@ fn log_id(disk: &dyn Disk, place: &str, files: &[(u32, u64)]) -> Result<LogId> {
     })
 }
 
-/// Lists every segment that another with frames follows as full: up to its last frame.
+/// Lists every segment that another with frames follows as full, and those that are packed: up to its last frame.
 fn seal_all_but_the_last(
     disk: &dyn Disk,
     log_id: LogId,
@@ -223,7 +231,7 @@ fn seal_all_but_the_last(
             let search = FrameSearch::new(&contents.bytes, &header, 0);
             search.from(0).map(|frame| frame.end()).last()
         });
-        if is_followed {
+        if is_followed || meta.packed_bytes.is_some() {
             meta.sealed_bytes = Some(last.unwrap_or(SEGMENT_HEADER_BYTES as u32));
         }
         is_followed |= last.is_some();

@@ -5,8 +5,8 @@ use std::io;
 use crate::disk::{Access, Disk, Patience, STAGE_PAGE_BYTES, read_at_most};
 use crate::error::{Failure, Result};
 use crate::format::{
-    FileName, Found, HeaderError, LogId, SEGMENT_HEADER_BYTES, SLOT_WORDS, SegmentHeader,
-    SegmentMeta, Slot, read_frame,
+    FileName, Form, Found, HeaderError, LogId, SEGMENT_HEADER_BYTES, SLOT_WORDS, SegmentHeader,
+    SegmentMeta, Slot, read_frame, salvage,
 };
 use crate::log::segment::SegmentName;
 
@@ -17,8 +17,9 @@ pub(super) struct Contents {
     pub(super) file_name: Option<String>,
     /// None: it is lost, and the frames with it, because their times count from it.
     pub(super) header: Option<SegmentHeader>,
+    /// Whether all but its frames is as it was written: of a packed segment all of its file.
     pub(super) is_header_sound: bool,
-    /// All of the file, and what was staged for it.
+    /// All of the file as it is unpacked, and what was staged for it.
     pub(super) bytes: Vec<u8>,
 }
 
@@ -80,7 +81,7 @@ impl Contents {
             number: meta.segment,
             generation: meta.generation,
         };
-        let Some((file_name, mut bytes)) = find(disk, &name)? else {
+        let Some((file_name, mut bytes)) = find(disk, &name, meta.form())? else {
             return Ok(Self {
                 file_name: None,
                 header: None,
@@ -88,7 +89,12 @@ impl Contents {
                 bytes: Vec::new(),
             });
         };
-        let (header, is_header_sound) = read_header(&name, &bytes)?;
+        let (header, mut is_header_sound) = read_header(&name, &bytes, meta.form())?;
+        if let (Form::Packed, Some(header)) = (meta.form(), &header) {
+            let salvaged = salvage(&bytes, header);
+            is_header_sound &= salvaged.is_whole;
+            bytes = salvaged.bytes;
+        }
         if let (Some(staged), Some(header), None) = (staged, &header, meta.sealed_bytes) {
             staged.lay_over(header, &mut bytes);
         }
@@ -102,8 +108,8 @@ impl Contents {
 }
 
 /// The name and the bytes of a segment's file, also if a repair that did not get to its end has set it aside.
-fn find(disk: &dyn Disk, name: &SegmentName) -> Result<Option<(String, Vec<u8>)>> {
-    let file_name = name.file_name();
+fn find(disk: &dyn Disk, name: &SegmentName, form: Form) -> Result<Option<(String, Vec<u8>)>> {
+    let file_name = name.file_name_as(form);
     if let Some(bytes) = read_file(disk, &file_name)? {
         return Ok(Some((file_name, bytes)));
     }
@@ -134,18 +140,22 @@ pub(super) fn read_file(disk: &dyn Disk, name: &str) -> Result<Option<Vec<u8>>> 
 }
 
 /// The header of the segment `name`, and whether it is as it was written.
-fn read_header(name: &SegmentName, bytes: &[u8]) -> Result<(Option<SegmentHeader>, bool)> {
+fn read_header(
+    name: &SegmentName,
+    bytes: &[u8],
+    form: Form,
+) -> Result<(Option<SegmentHeader>, bool)> {
     let decoded = match bytes.get(..SEGMENT_HEADER_BYTES) {
-        Some(bytes) => SegmentHeader::decode(bytes),
+        Some(bytes) => SegmentHeader::decode_as(bytes, form),
         None => return Ok((None, false)),
     };
     match (
         decoded,
-        SegmentHeader::mended(bytes, name.log_id, name.number, name.generation),
+        SegmentHeader::mended(bytes, form, name.log_id, name.number, name.generation),
     ) {
         (Ok(header), _) if SegmentName::of(&header) == *name => Ok((Some(header), true)),
         (Err(error @ HeaderError::TooNew { .. }), None) => {
-            Err(Failure::header(&name.file_name(), error))
+            Err(Failure::header(&name.file_name_as(form), error))
         }
         (_, mended) => Ok((mended, false)),
     }

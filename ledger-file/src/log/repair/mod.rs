@@ -152,6 +152,7 @@ impl<'a> Repairing<'a> {
             segment: header.segment,
             generation: header.generation,
             sealed_bytes: None,
+            packed_bytes: None,
             synced: false,
             layers: Vec::new(),
         })
@@ -166,7 +167,7 @@ impl<'a> Repairing<'a> {
             };
             let name = cut_name(segment);
             // One that did not get to its end may have done it.
-            if matches!(FileName::parse(found), Some(FileName::Segment { .. })) {
+            if !matches!(FileName::parse(found), Some(FileName::Cut { .. })) {
                 let renamed = self.disk.rename(found, &name);
                 renamed.map_err(|error| Failure::io(found, error))?;
             }

@@ -34,7 +34,7 @@ pub struct Repair {
 pub struct Damage {
     /// The file, by its name before the repair.
     pub file: String,
-    /// Where the damage begins, in bytes.
+    /// Where the damage begins, in bytes; in a packed segment, of what it unpacks to.
     pub offset: u64,
     /// How many bytes could not be read as what they were; 0 if it is not known how many there were.
     pub bytes: u64,
@@ -89,7 +89,7 @@ impl LostEntries {
 }
 
 fn damage_of(segment: &Surveyed) -> Vec<Damage> {
-    let file = Catalogue::file_name(&segment.meta);
+    let file = segment.meta.file_name().to_string();
     let is_header_damaged = !segment.is_header_sound && segment.file_name.is_some();
     let header = is_header_damaged.then_some(0..FIRST_FRAME);
     let gaps = segment.gaps().map(|(range, _)| range.clone());

@@ -52,6 +52,7 @@ pub(super) fn rewrite(
         segment: header.segment,
         generation: header.generation,
         sealed_bytes: Some(end),
+        packed_bytes: None,
         synced: true,
         layers: Vec::new(),
     })

@@ -28,6 +28,7 @@ pub(super) struct Surveyed {
     pub(super) meta: SegmentMeta,
     /// The name of its file; none if it is gone.
     pub(super) file_name: Option<String>,
+    /// Whether all but its frames is as it was written.
     pub(super) is_header_sound: bool,
     /// Frames and gaps, one behind the other.
     pub(super) pieces: Vec<Piece>,
