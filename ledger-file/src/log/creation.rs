@@ -141,6 +141,7 @@ mod tests {
     use super::*;
     use crate::disk::Directory;
     use crate::log::Log;
+    use crate::options::Housekeeping;
 
     /// Fills half of a segment, and what a new one begins with.
     fn append(log: &Log) -> ledger_core::Result<u64> {
@@ -171,5 +172,31 @@ mod tests {
             log.verify().unwrap();
             log.close().unwrap();
         }
+    }
+
+    #[test]
+    fn in_the_last_segment_there_is_none_to_prepare_and_space_comes_back_all_the_same() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("log");
+        let options = FileOptions::default()
+            .with_segment_bytes_max(1 << 10)
+            .with_housekeeping(Housekeeping::Inline);
+        let directory = Directory::create(&path).unwrap();
+        create_from(&directory, "log", &options, u32::MAX - 2).unwrap();
+        let log = Log::open(&path, options.clone()).unwrap();
+        for id in 1..=3 {
+            assert_eq!(append(&log).unwrap(), id);
+        }
+        assert_eq!(log.stats().unwrap().segments, 3);
+        assert_eq!(log.trim(&"s".into(), 2).unwrap(), 2);
+        assert_eq!(log.stats().unwrap().segments, 1);
+        let refused = log.tidy().unwrap_err();
+        assert!(matches!(refused, Error::LimitExceeded { .. }), "{refused}");
+        log.close().unwrap();
+        let log = Log::open(&path, options).unwrap();
+        let page = log.read(&"s".into(), &ReadOptions::new()).unwrap();
+        let ids: Vec<_> = page.entries.iter().map(|entry| entry.id).collect();
+        assert_eq!(ids, [3]);
+        log.verify().unwrap();
     }
 }

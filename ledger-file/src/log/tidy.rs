@@ -24,12 +24,17 @@ impl Shared {
     /// Does of it what is urgent, and packs one segment at the most. Tells whether there may be more to pack.
     pub(super) fn tidy_some(&self) -> Result<bool> {
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
-        self.prepare_next()?;
+        // There may be no room for another one, and then what follows makes some.
+        let prepared = self.prepare_next();
         self.settle_sealed()?;
         if self.has_trimmed.swap(false, Ordering::AcqRel) {
-            self.drop_dead()?;
+            let dropped = self.drop_dead();
+            dropped.inspect_err(|_| self.has_trimmed.store(true, Ordering::Release))?;
         }
-        self.pack_next()
+        match self.pack_next()? {
+            true => Ok(true),
+            false => prepared.map(|()| false),
+        }
     }
 
     /// Settles all segments that are full. Whoever calls this holds the right to tidy up.
