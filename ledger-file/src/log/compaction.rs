@@ -8,23 +8,20 @@ use std::sync::{Arc, PoisonError};
 
 use super::carry::Firsts;
 use super::index_files::index_all;
-use super::keeper::make_segment;
 use super::picture::Part;
 use super::random::random;
 use super::recovery::{FIRST_FRAME, Source};
+use super::rewriting::Rewriting;
 use super::segment::Segment;
 use super::shared::Shared;
 use super::view::View;
-use crate::disk::{DiskFile, Patience, write_all_at};
+use crate::disk::Patience;
 use crate::error::{Failure, Result};
 use crate::format::{
     Append, AppendHead, EntryRef, Frame, FrameWriter, Record, SegmentHeader, StreamNumber,
 };
 use crate::index::{Change, ChangeKind, Layer};
 use crate::sync::RwLock;
-
-/// How much is written at once.
-const CHUNK_BYTES: usize = 1 << 20;
 
 impl Shared {
     /// Rewrites full segments in which more than half of the bytes, or anything that was purged, can go; then packs those
@@ -71,11 +68,10 @@ impl Shared {
             generation: random(),
             ..old
         };
-        let file = make_segment(&*self.disk, &header, u64::from(FIRST_FRAME))?;
-        let segment = Segment::made(header, Arc::clone(&file));
-        let failed = |error| Failure::io(&segment.file_name(), error);
-        let end = self.copy_alive(part, &header, &*file, bytes)?;
-        file.sync_all().map_err(failed)?;
+        let mut rewriting = Rewriting::begin(&*self.disk, &header)?;
+        self.copy_alive(part, &mut rewriting, bytes)?;
+        let end = rewriting.finish()?;
+        let segment = Segment::made(header, Arc::clone(rewriting.file()));
         let scan = Source::of(&segment)?.scan(self.hasher, FIRST_FRAME)?;
         if scan.end != end {
             return Err(segment.damage(scan.end, "what was just written is no valid frame"));
@@ -102,46 +98,19 @@ impl Shared {
         self.remove_files(part)
     }
 
-    /// Writes what is alive in a segment to `file`, and tells where that ends.
-    fn copy_alive(
-        &self,
-        part: &Part,
-        header: &SegmentHeader,
-        file: &dyn DiskFile,
-        bytes: u32,
-    ) -> Result<u32> {
+    /// Writes what is alive in a segment.
+    fn copy_alive(&self, part: &Part, rewriting: &mut Rewriting<'_>, bytes: u32) -> Result<()> {
         let view = self.view(Patience::Wait);
         let mut alive = Alive::new(&view);
-        let (mut buf, mut written) = (Vec::new(), FIRST_FRAME);
         let source = Source {
             len: bytes.into(),
             ..Source::of(&part.segment)?
         };
-        let name = part.segment.file_name();
-        let write = |buf: &mut Vec<u8>, written: &mut u32| {
-            write_all_at(file, buf, u64::from(*written))
-                .map_err(|error| Failure::io(&name, error))?;
-            *written += buf.len() as u32;
-            buf.clear();
-            Ok::<_, Failure>(())
-        };
         source.frames(FIRST_FRAME, |frame| {
-            let offset = written + buf.len() as u32;
-            let time = frame.recorded_at();
-            let mut writer = FrameWriter::begin(&mut buf, header, offset, time, None);
-            let empty = writer.offset();
-            alive.copy(frame, &mut writer)?;
-            match writer.offset() == empty {
-                true => writer.discard(),
-                false => drop(writer.finish()),
-            }
-            if buf.len() >= CHUNK_BYTES {
-                write(&mut buf, &mut written)?;
-            }
+            rewriting.frame(frame.recorded_at(), |writer| alive.copy(frame, writer))?;
             Ok(true)
         })?;
-        write(&mut buf, &mut written)?;
-        Ok(written)
+        Ok(())
     }
 }
 

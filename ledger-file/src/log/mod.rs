@@ -14,7 +14,7 @@
 //!   made to entries since, and `scan` lends entries;
 //! - the `keeper` knows which files are the log, and `tidy` does what can be done later, `packing` of full segments last, which are then
 //!   read as `packed` ones;
-//! - `repair` takes out of a log what is damaged.
+//! - `repair` takes out of a log what is damaged; both it and compaction write segments anew by `rewriting`.
 
 mod ahead;
 mod append;
@@ -52,6 +52,7 @@ mod reading;
 mod recovery;
 mod repair;
 mod retention;
+mod rewriting;
 mod roll;
 mod scan;
 mod seam;

@@ -1,23 +1,16 @@
 //! Writing a segment anew: the frames that are left of it, and between them what fills its gaps.
 
-use std::sync::Arc;
-
 use ledger_core::Timestamp;
 
 use super::census::{Filling, Head, Loss};
 use super::contents::Contents;
 use super::survey::{Piece, Surveyed};
-use crate::disk::{Disk, DiskFile, write_all_at};
-use crate::error::{Failure, Result};
+use crate::disk::Disk;
+use crate::error::Result;
 use crate::format::{
     AppendHead, Found, Frame, FrameWriter, Record, SegmentHeader, SegmentMeta, read_frame,
 };
-use crate::log::keeper::make_segment;
-use crate::log::recovery::FIRST_FRAME;
-use crate::log::segment::SegmentName;
-
-/// How much is written at once.
-const CHUNK_BYTES: usize = 1 << 20;
+use crate::log::rewriting::Rewriting;
 
 /// How many tombstones lie in a frame.
 const TOMBSTONES_MAX: u64 = 10_000;
@@ -31,12 +24,7 @@ pub(super) fn rewrite(
     header: &SegmentHeader,
     fillings: &[Filling],
 ) -> Result<SegmentMeta> {
-    let mut copy = Copy {
-        file: make_segment(disk, header, u64::from(FIRST_FRAME))?,
-        header,
-        buf: Vec::new(),
-        written: u64::from(FIRST_FRAME),
-    };
+    let mut copy = Copy(Rewriting::begin(disk, header)?);
     for piece in &surveyed.pieces {
         match (piece, &contents.header) {
             (Piece::Frames(range), Some(old)) => {
@@ -47,7 +35,7 @@ pub(super) fn rewrite(
         }
     }
     copy.record(header.created_at, &Record::Seal)?;
-    let end = copy.finish()?;
+    let end = copy.0.finish()?;
     Ok(SegmentMeta {
         segment: header.segment,
         generation: header.generation,
@@ -58,13 +46,8 @@ pub(super) fn rewrite(
     })
 }
 
-/// A segment file that is being written.
-struct Copy<'a> {
-    file: Arc<dyn DiskFile>,
-    header: &'a SegmentHeader,
-    buf: Vec<u8>,
-    written: u64,
-}
+/// What is left of a segment, as it is written anew.
+struct Copy<'a>(Rewriting<'a>);
 
 impl Copy<'_> {
     /// Copies the frames in `bytes` of the segment of `old`, from `from` on.
@@ -135,51 +118,10 @@ impl Copy<'_> {
 
     /// Writes a frame, unless it would be empty.
     fn frame(&mut self, time: Timestamp, write: impl FnOnce(&mut FrameWriter<'_>)) -> Result<()> {
-        let offset = self.end()?;
-        let mut writer = FrameWriter::begin(&mut self.buf, self.header, offset, time, None);
-        let empty = writer.offset();
-        write(&mut writer);
-        if writer.offset() == empty {
-            writer.discard();
-        } else {
-            writer.finish();
-        }
-        match self.buf.len() >= CHUNK_BYTES {
-            true => self.flush(),
-            false => Ok(()),
-        }
-    }
-
-    /// Where the next frame goes.
-    fn end(&self) -> Result<u32> {
-        let end = self.written + self.buf.len() as u64;
-        u32::try_from(end).map_err(|_| {
-            Failure::damage(
-                self.name(),
-                "what is left of it does not fit into a segment",
-            )
+        self.0.frame(time, |writer| {
+            write(writer);
+            Ok(())
         })
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        write_all_at(&*self.file, &self.buf, self.written)
-            .map_err(|error| Failure::io(&self.name(), error))?;
-        self.written += self.buf.len() as u64;
-        self.buf.clear();
-        Ok(())
-    }
-
-    /// Makes it durable, and tells where it ends.
-    fn finish(mut self) -> Result<u32> {
-        self.flush()?;
-        self.file
-            .sync_all()
-            .map_err(|error| Failure::io(&self.name(), error))?;
-        self.end()
-    }
-
-    fn name(&self) -> String {
-        SegmentName::of(self.header).file_name()
     }
 }
 
