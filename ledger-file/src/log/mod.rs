@@ -35,6 +35,8 @@ mod frames;
 mod housekeeping;
 mod index_files;
 mod keeper;
+#[cfg(test)]
+mod last_offset;
 mod limits;
 mod marks;
 mod names;

@@ -30,7 +30,8 @@ impl<'a> Rewriting<'a> {
         Ok(Self::behind(file, header, FIRST_FRAME.into()))
     }
 
-    fn behind(file: Arc<dyn DiskFile>, header: &'a SegmentHeader, written: u64) -> Self {
+    /// Goes on in a file behind the offset `written`.
+    pub(super) fn behind(file: Arc<dyn DiskFile>, header: &'a SegmentHeader, written: u64) -> Self {
         Self {
             file,
             header,
