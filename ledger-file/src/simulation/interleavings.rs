@@ -15,7 +15,7 @@ use super::inode::Survival;
 use super::{DiskCall, Random, SimDisk, State, Trouble};
 use crate::fault::{self, Mistake};
 use crate::log::Log;
-use crate::options::{FileOptions, Housekeeping};
+use crate::options::{Compression, FileOptions, Housekeeping};
 
 /// In how many orders each test is played, unless `LEDGER_INTERLEAVINGS` says otherwise.
 const ORDERS: usize = 300;
@@ -47,6 +47,7 @@ fn options() -> FileOptions {
         .with_stage_bytes(4 << 10)
         .with_group_wait(Duration::ZERO)
         .with_housekeeping(Housekeeping::Inline)
+        .with_sealed_compression(Compression::Lz4)
 }
 
 fn open(disk: SimDisk) -> Result<Log> {
