@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::StreamName;
 use crate::payload::Payload;
+use crate::sparse::Sparse;
 use crate::timestamp::Timestamp;
 
 /// Pairs of text: metadata and annotations.
@@ -43,9 +44,9 @@ pub struct NewEntry<T = Payload> {
     /// The version of the schema the value is written in, from 1. A [`Stream`](crate::Stream) sets its own.
     pub schema_version: u32,
     /// Facts about the entry that never change.
-    pub metadata: TextMap,
+    pub metadata: Sparse<TextMap>,
     /// Labels that may be replaced later.
-    pub tags: BTreeSet<String>,
+    pub tags: Sparse<BTreeSet<String>>,
     /// When the entry stops being returned by reads.
     pub expires_at: Option<Timestamp>,
 }
@@ -59,8 +60,8 @@ impl<T> NewEntry<T> {
             order_key: None,
             dedup_key: None,
             schema_version: 1,
-            metadata: TextMap::new(),
-            tags: BTreeSet::new(),
+            metadata: Sparse::new(),
+            tags: Sparse::new(),
             expires_at: None,
         }
     }
@@ -147,11 +148,11 @@ pub struct Entry<I, T = Payload> {
     /// The version of the schema that it was written in.
     pub schema_version: u32,
     /// Facts about the entry that never change.
-    pub metadata: TextMap,
+    pub metadata: Sparse<TextMap>,
     /// Labels, as last replaced.
-    pub tags: BTreeSet<String>,
+    pub tags: Sparse<BTreeSet<String>>,
     /// Notes, as last merged.
-    pub annotations: TextMap,
+    pub annotations: Sparse<TextMap>,
     /// When the store took it, by the store's clock; never decreases along a stream.
     pub recorded_at: Timestamp,
     /// When tags or annotations last changed; none if they never did.
@@ -161,6 +162,26 @@ pub struct Entry<I, T = Payload> {
 }
 
 impl<I, T> Entry<I, T> {
+    /// Makes an entry of schema version 1 with nothing but a value. For stores.
+    #[inline]
+    pub fn new(id: I, stream: StreamName, recorded_at: Timestamp, value: T) -> Self {
+        Self {
+            id,
+            stream,
+            value,
+            kind: None,
+            order_key: None,
+            dedup_key: None,
+            schema_version: 1,
+            metadata: Sparse::new(),
+            tags: Sparse::new(),
+            annotations: Sparse::new(),
+            recorded_at,
+            updated_at: None,
+            expires_at: None,
+        }
+    }
+
     /// Makes the entry that a store gives back for `new`, recorded at `recorded_at` under `id`.
     pub fn recorded(id: I, stream: StreamName, recorded_at: Timestamp, new: NewEntry<T>) -> Self {
         Self {
@@ -173,7 +194,7 @@ impl<I, T> Entry<I, T> {
             schema_version: new.schema_version,
             metadata: new.metadata,
             tags: new.tags,
-            annotations: TextMap::new(),
+            annotations: Sparse::new(),
             recorded_at,
             updated_at: None,
             expires_at: new.expires_at,

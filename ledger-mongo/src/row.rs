@@ -141,9 +141,9 @@ struct Found {
 
 impl Found {
     fn new(stream: &StreamName) -> Self {
-        let nothing = NewEntry::new(Payload::json(Bytes::new()));
+        let nothing = Payload::json(Bytes::new());
         Self {
-            entry: Entry::recorded(0, stream.clone(), Timestamp::from_micros(0), nothing),
+            entry: Entry::new(0, stream.clone(), Timestamp::from_micros(0), nothing),
             bytes: 0,
             is_purged: false,
         }
@@ -169,9 +169,9 @@ impl Found {
             }
             b"bytes" => self.bytes = usize::try_from(value.as_int()?).ok()?,
             b"payload" => entry.value.bytes = payload(value, self.bytes)?,
-            b"metadata" => entry.metadata = pairs(value.as_array()?)?,
-            b"annotations" => entry.annotations = pairs(value.as_array()?)?,
-            b"tags" => entry.tags = tags(value.as_array()?)?,
+            b"metadata" => entry.metadata = pairs(value.as_array()?)?.into(),
+            b"annotations" => entry.annotations = pairs(value.as_array()?)?.into(),
+            b"tags" => entry.tags = tags(value.as_array()?)?.into(),
             // Also what a user adds for queries of their own.
             _ => {}
         }

@@ -6,7 +6,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use ledger_core::{ContentType, Entry, NewEntry, Payload, Result, StreamName, TextMap, Timestamp};
+use ledger_core::{
+    Collection, ContentType, Entry, NewEntry, Payload, Result, Sparse, StreamName, TextMap,
+    Timestamp,
+};
 use sqlx_core::arguments::Arguments as _;
 use sqlx_core::decode::Decode;
 use sqlx_core::error::BoxDynError;
@@ -221,20 +224,19 @@ impl<'a> PageRow<'a> {
 
     /// The entry in this row, which must be visible.
     pub(crate) fn entry(&self, id: u64, stream: &StreamName) -> Result<Entry<u64>> {
-        let mut new = NewEntry::new(self.payload()?);
-        new.kind = self.text(KIND)?.map(owned);
-        new.order_key = self.text(ORDER_KEY)?.map(owned);
-        new.dedup_key = self.text(DEDUP_KEY)?.map(owned);
-        let version = self.number(SCHEMA_VERSION)?;
-        new.schema_version =
-            u32::try_from(version).map_err(|_| self.damage(SCHEMA_VERSION, "it is too large"))?;
-        new.metadata = self.parsed(METADATA, map_from)?;
-        new.tags = self.parsed(TAGS, tags_from)?;
-        new.expires_at = self.time(EXPIRES_AT)?;
         let recorded_at = Timestamp::from_micros(self.get(RECORDED_AT)?);
-        let mut entry = Entry::recorded(id, stream.clone(), recorded_at, new);
+        let mut entry = Entry::new(id, stream.clone(), recorded_at, self.payload()?);
+        entry.kind = self.text(KIND)?.map(owned);
+        entry.order_key = self.text(ORDER_KEY)?.map(owned);
+        entry.dedup_key = self.text(DEDUP_KEY)?.map(owned);
+        let version = self.number(SCHEMA_VERSION)?;
+        entry.schema_version =
+            u32::try_from(version).map_err(|_| self.damage(SCHEMA_VERSION, "it is too large"))?;
+        entry.metadata = self.parsed(METADATA, map_from)?;
+        entry.tags = self.parsed(TAGS, tags_from)?;
         entry.annotations = self.parsed(ANNOTATIONS, map_from)?;
         entry.updated_at = self.time(UPDATED_AT)?;
+        entry.expires_at = self.time(EXPIRES_AT)?;
         Ok(entry)
     }
 
@@ -253,15 +255,16 @@ impl<'a> PageRow<'a> {
         Ok(Payload::new(bytes.to_vec(), content_type))
     }
 
-    fn parsed<T: Default>(
+    fn parsed<T: Collection>(
         &self,
         column: usize,
         parse: impl Fn(&str) -> Result<T, BoxDynError>,
-    ) -> Result<T> {
-        match self.text(column)? {
-            Some(stored) => parse(stored).map_err(|error| self.damage(column, &error.to_string())),
-            None => Ok(T::default()),
-        }
+    ) -> Result<Sparse<T>> {
+        let Some(stored) = self.text(column)? else {
+            return Ok(Sparse::new());
+        };
+        let parsed = parse(stored).map_err(|error| self.damage(column, &error.to_string()))?;
+        Ok(parsed.into())
     }
 
     fn number(&self, column: usize) -> Result<u64> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger_core::{Error, Limits, StreamName, TextMap, Timestamp, merge_annotations};
+use ledger_core::{Error, Limits, Sparse, StreamName, TextMap, Timestamp, merge_annotations};
 use rusqlite::OptionalExtension;
 
 use crate::error::Failure;
@@ -57,7 +57,11 @@ impl Session<'_> {
     }
 
     /// The annotations of the entry at `position`; none if no read at `now` returns one.
-    fn annotations_at(&self, position: i64, now: Timestamp) -> Result<Option<TextMap>, Failure> {
+    fn annotations_at(
+        &self,
+        position: i64,
+        now: Timestamp,
+    ) -> Result<Option<Sparse<TextMap>>, Failure> {
         let found: Option<Option<String>> = self
             .connection
             .prepare_cached(&self.sql.find_annotations)?

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use ledger_core::{Bytes, ContentType, Entry, NewEntry, Payload, StreamName, TextMap, Timestamp};
+use ledger_core::{
+    Bytes, ContentType, Entry, NewEntry, Payload, Sparse, StreamName, TextMap, Timestamp,
+};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Row, params};
 
@@ -84,18 +86,20 @@ pub(crate) fn stored_tags(tags: &BTreeSet<String>) -> Option<String> {
 }
 
 /// Metadata or annotations from their JSON text.
-pub(crate) fn map_from(text: Option<&str>) -> Result<TextMap, Failure> {
-    text.map_or_else(
-        || Ok(TextMap::new()),
-        |text| serde_json::from_str(text).map_err(not_json),
-    )
+pub(crate) fn map_from(text: Option<&str>) -> Result<Sparse<TextMap>, Failure> {
+    let Some(text) = text else {
+        return Ok(Sparse::new());
+    };
+    let map: TextMap = serde_json::from_str(text).map_err(not_json)?;
+    Ok(map.into())
 }
 
-fn tags_from(text: Option<&str>) -> Result<BTreeSet<String>, Failure> {
-    text.map_or_else(
-        || Ok(BTreeSet::new()),
-        |text| serde_json::from_str(text).map_err(not_json),
-    )
+fn tags_from(text: Option<&str>) -> Result<Sparse<BTreeSet<String>>, Failure> {
+    let Some(text) = text else {
+        return Ok(Sparse::new());
+    };
+    let tags: BTreeSet<String> = serde_json::from_str(text).map_err(not_json)?;
+    Ok(tags.into())
 }
 
 /// Tells whether a read at `now` returns the entry of this row.
@@ -114,18 +118,17 @@ pub(crate) fn kind<'a>(row: &'a Row<'_>) -> Result<Option<&'a str>, Failure> {
 /// Reads the entry in this row, which must not be a tombstone.
 pub(crate) fn entry(row: &Row<'_>, stream: &StreamName) -> Result<Entry<u64>, Failure> {
     let recorded_at = Timestamp::from_micros(row.get(RECORDED_AT)?);
-    let mut new = NewEntry::new(payload(row)?);
-    new.kind = owned(row, KIND)?;
-    new.order_key = owned(row, ORDER_KEY)?;
-    new.dedup_key = owned(row, DEDUP_KEY)?;
-    new.schema_version = row.get(SCHEMA_VERSION)?;
-    new.metadata = map_from(text(row, METADATA)?)?;
-    new.tags = tags_from(text(row, TAGS)?)?;
-    new.expires_at = time(row, EXPIRES_AT)?;
     let id = position::id(row.get(POSITION)?);
-    let mut entry = Entry::recorded(id, stream.clone(), recorded_at, new);
+    let mut entry = Entry::new(id, stream.clone(), recorded_at, payload(row)?);
+    entry.kind = owned(row, KIND)?;
+    entry.order_key = owned(row, ORDER_KEY)?;
+    entry.dedup_key = owned(row, DEDUP_KEY)?;
+    entry.schema_version = row.get(SCHEMA_VERSION)?;
+    entry.metadata = map_from(text(row, METADATA)?)?;
+    entry.tags = tags_from(text(row, TAGS)?)?;
     entry.annotations = map_from(text(row, ANNOTATIONS)?)?;
     entry.updated_at = time(row, UPDATED_AT)?;
+    entry.expires_at = time(row, EXPIRES_AT)?;
     Ok(entry)
 }
 

@@ -279,7 +279,7 @@ impl Store for MemoryStore {
         let now = self.now();
         let mut state = self.lock()?;
         let entry = state.entry_mut(stream, id, now)?;
-        entry.tags = tags;
+        entry.tags = tags.into();
         entry.updated_at = Some(now);
         Ok(())
     }

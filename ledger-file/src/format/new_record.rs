@@ -256,8 +256,8 @@ pub(super) mod tests {
             let mut entry = NewEntry::new(Payload::new(bytes, content_type));
             (entry.kind, entry.order_key, entry.dedup_key) = keys;
             entry.schema_version = schema_version;
-            entry.metadata = metadata;
-            entry.tags = tags;
+            entry.metadata = metadata.into();
+            entry.tags = tags.into();
             entry.expires_at = expires_at.map(Timestamp::from_micros);
             entry
         }

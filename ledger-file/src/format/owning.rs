@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ledger_core::{Bytes, ContentType, Entry, NewEntry, Payload, StreamName, Timestamp};
+use ledger_core::{Bytes, ContentType, Entry, Payload, StreamName, Timestamp};
 
 use super::entry::{EntryRef, Fields};
 use super::input::Malformed;
@@ -45,14 +45,19 @@ impl<'a> Owning<'a> {
             Cow::Owned(bytes) => Bytes::from(bytes),
         };
         let content_type = ContentType::from_stored(fields.content_type);
-        let mut new = NewEntry::new(Payload::new(bytes, content_type));
-        new.kind = fields.kind.map(str::to_owned);
-        new.order_key = fields.order_key.map(str::to_owned);
-        new.dedup_key = fields.dedup_key.map(str::to_owned);
-        new.schema_version = fields.schema_version;
-        new.metadata = fields.metadata.to_map()?;
-        new.tags = fields.tags.to_set()?;
-        new.expires_at = fields.expires_at;
-        Ok(Entry::recorded(id, self.stream.clone(), recorded_at, new))
+        let payload = Payload::new(bytes, content_type);
+        let mut owned = Entry::new(id, self.stream.clone(), recorded_at, payload);
+        owned.kind = fields.kind.map(str::to_owned);
+        owned.order_key = fields.order_key.map(str::to_owned);
+        owned.dedup_key = fields.dedup_key.map(str::to_owned);
+        owned.schema_version = fields.schema_version;
+        if !fields.metadata.0.is_empty() {
+            owned.metadata = fields.metadata.to_map()?.into();
+        }
+        if !fields.tags.0.is_empty() {
+            owned.tags = fields.tags.to_set()?.into();
+        }
+        owned.expires_at = fields.expires_at;
+        Ok(owned)
     }
 }

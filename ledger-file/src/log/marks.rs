@@ -21,8 +21,8 @@ pub(super) fn apply(view: &View<'_>, position: Position, entry: &mut Entry<u64>)
                 "there are no marks where an index says",
             )));
         };
-        entry.tags = mark.tags.to_set().map_err(malformed)?;
-        entry.annotations = mark.annotations.to_map().map_err(malformed)?;
+        entry.tags = mark.tags.to_set().map_err(malformed)?.into();
+        entry.annotations = mark.annotations.to_map().map_err(malformed)?.into();
         entry.updated_at = Some(mark.updated_at);
         Ok(())
     })
@@ -37,7 +37,7 @@ impl Shared {
         tags: &BTreeSet<String>,
     ) -> Result<()> {
         self.mark(stream, id, |entry| {
-            entry.tags.clone_from(tags);
+            entry.tags = tags.clone().into();
             Ok(())
         })
     }

@@ -1,6 +1,6 @@
 //! Marks (C7): tags are replaced, annotations merged, and nothing else of an entry ever changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ledger_core::{Entry, Error, Filter, Result, TextMap};
 
@@ -158,8 +158,8 @@ pub(crate) async fn c7_marks_change_nothing_else(place: Place) {
 
 /// The entry as it was before anything was marked on it.
 fn unmarked(mut entry: Entry<u64>) -> Entry<u64> {
-    entry.tags = BTreeSet::new();
-    entry.annotations = BTreeMap::new();
+    entry.tags.clear();
+    entry.annotations.clear();
     entry.updated_at = None;
     entry
 }
@@ -268,13 +268,8 @@ pub(crate) async fn c7_hostile_marks_come_back(place: Place) {
         .expect("the annotations are merged");
     let found = log.get(id).await;
     assert_eq!(found.tags, texts);
-    assert_eq!(
-        found.annotations,
-        texts
-            .iter()
-            .map(|text| (text.clone(), text.clone()))
-            .collect()
-    );
+    let pairs = texts.iter().map(|text| (text.clone(), text.clone()));
+    assert_eq!(found.annotations, pairs.collect::<TextMap>());
     log.store
         .annotate(&log.name, id, changes(true))
         .await

@@ -90,7 +90,7 @@ impl Ideal {
             Operation::PurgeExpired(stream) => Answer::Count(self.log(stream).purge_expired(now)),
             Operation::SetTags(stream, id, tags) => {
                 self.log(stream).mark(stream, *id, now, |entry| {
-                    entry.tags.clone_from(tags);
+                    entry.tags = tags.clone().into();
                 })?
             }
             Operation::Annotate(stream, id, changes) => {

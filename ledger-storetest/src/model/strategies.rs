@@ -150,8 +150,8 @@ fn entry() -> impl Strategy<Value = NewEntry> {
             entry.kind = kind;
             entry.order_key = order_key;
             entry.dedup_key = dedup_key;
-            entry.metadata = metadata;
-            entry.tags = tags;
+            entry.metadata = metadata.into();
+            entry.tags = tags.into();
             entry.expires_at = expires_at;
             entry
         },

@@ -212,7 +212,7 @@ impl Fault for RepeatsTouchTheirEntry {
         );
         let receipt = store.append(batch).await?;
         if let (Some(Outcome::Duplicate(id)), Some(tags)) = (receipt.outcomes.first(), tags) {
-            store.set_tags(&stream, *id, tags).await?;
+            store.set_tags(&stream, *id, tags.into_inner()).await?;
         }
         Ok(receipt)
     }
