@@ -154,6 +154,20 @@ impl<'a> EntryRef<'a> {
         self.flags & flag::FIELDS == 0
     }
 
+    /// Whether the payload is JSON, if it is plain; octets otherwise.
+    #[inline]
+    pub(super) fn is_json(&self) -> bool {
+        debug_assert!(self.is_plain());
+        self.flags & flag::JSON != 0
+    }
+
+    /// The payload, if it is plain.
+    #[inline]
+    pub(super) fn plain_payload(&self) -> &'a [u8] {
+        debug_assert!(self.is_plain());
+        self.stored
+    }
+
     /// What it has beside its payload, if it is plain: [`fields`](Self::fields) apart from the payload's length.
     #[inline]
     pub(crate) fn plain_fields(&self) -> &'static Fields<'static> {

@@ -29,6 +29,23 @@ impl<'a> Owning<'a> {
         self.payloads.expect(count);
     }
 
+    /// The entry that readers get for one that [is plain](EntryRef::is_plain): as [`entry`](Self::entry), with less to look at.
+    #[inline]
+    pub(crate) fn plain(
+        &mut self,
+        id: u64,
+        recorded_at: Timestamp,
+        plain: EntryRef<'_>,
+    ) -> Entry<u64> {
+        let bytes = self.payloads.copy(plain.plain_payload());
+        let content_type = match plain.is_json() {
+            true => ContentType::JSON,
+            false => ContentType::OCTET_STREAM,
+        };
+        let payload = Payload::new(bytes, content_type);
+        Entry::new(id, self.stream.clone(), recorded_at, payload)
+    }
+
     /// The entry that readers get for `entry`, which has `fields`.
     ///
     /// # Errors

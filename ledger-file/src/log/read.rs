@@ -35,6 +35,7 @@ impl Reading<'_> {
         let mut collected = Collected {
             reading: self,
             options,
+            takes_all: options.filter.is_empty(),
             owning: Owning::new(self.name),
             entries: Vec::new(),
             tombstones: Vec::new(),
@@ -254,6 +255,8 @@ fn take_part(rest: &mut Range<u64>, direction: Direction, limit: u64) -> Range<u
 struct Collected<'a> {
     reading: &'a Reading<'a>,
     options: &'a ReadOptions<u64>,
+    /// Whether no filter is to be asked.
+    takes_all: bool,
     owning: Owning<'a>,
     entries: Vec<Entry<u64>>,
     tombstones: Vec<u64>,
@@ -272,7 +275,7 @@ impl Collected<'_> {
 
     /// Makes room at once for what is known to come.
     fn reserve(&mut self, ids: &Range<u64>) {
-        if self.options.filter.is_empty() {
+        if self.takes_all {
             let count = usize::try_from(ids.end - ids.start).unwrap_or(usize::MAX);
             let count = count.min(self.options.limit);
             self.entries.reserve(count.min(RESERVED_MAX));
@@ -291,6 +294,27 @@ impl Collected<'_> {
         if self.is_full() {
             return Ok(ControlFlow::Break(()));
         }
+        if self.takes_all && entry.is_plain() && changes.is_empty() {
+            // What has no fields does not expire.
+            self.entries.push(self.owning.plain(id, recorded_at, entry));
+        } else {
+            self.take_any(id, recorded_at, entry, changes)?;
+        }
+        Ok(match self.is_full() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    }
+
+    /// As [`take`](Self::take), whatever the entry has and whatever is wanted.
+    #[inline(never)]
+    fn take_any(
+        &mut self,
+        id: u64,
+        recorded_at: Timestamp,
+        entry: EntryRef<'_>,
+        changes: &Changes,
+    ) -> Result<()> {
         let view = self.reading.view;
         let place = Position::ZERO;
         let malformed = |malformed: Malformed| view.malformed(place, malformed);
@@ -312,14 +336,11 @@ impl Collected<'_> {
             if let Some(Said::Marked(position)) = said {
                 super::marks::apply(view, position, &mut taken)?;
             }
-            if self.options.filter.is_empty() || self.options.filter.matches(&taken) {
+            if self.takes_all || self.options.filter.matches(&taken) {
                 self.entries.push(taken);
             }
         }
-        Ok(match self.is_full() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        })
+        Ok(())
     }
 }
 
