@@ -25,7 +25,8 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<T, BoxError> {
-        Ok(serde_json::from_slice(bytes)?)
+        // Looked at once as a whole, and not again string by string.
+        Ok(serde_json::from_str(str::from_utf8(bytes)?)?)
     }
 
     fn tree(&self) -> Option<&dyn TreeCodec> {
@@ -39,7 +40,7 @@ impl TreeCodec for Json {
     }
 
     fn decode_tree(&self, bytes: &[u8]) -> Result<Value, BoxError> {
-        Ok(serde_json::from_slice(bytes)?)
+        Ok(serde_json::from_str(str::from_utf8(bytes)?)?)
     }
 }
 
@@ -66,6 +67,17 @@ mod tests {
         Json.encode(&float, &mut buffer).unwrap();
         let decoded: f64 = Json.decode(&buffer).unwrap();
         assert_eq!(decoded.to_bits(), float.to_bits());
+    }
+
+    #[test]
+    fn what_is_no_text_is_an_error_wherever_it_stands() {
+        #[derive(Serialize, serde::Deserialize)]
+        struct Known {
+            a: u8,
+        }
+        assert!(Codec::<Known>::decode(&Json, br#"{"a":1,"b":"c"}"#).is_ok());
+        assert!(Codec::<Known>::decode(&Json, b"{\"a\":1,\"b\":\"\xff\"}").is_err());
+        assert!(Json.decode_tree(b"\"\xff\"").is_err());
     }
 
     #[test]
