@@ -14,6 +14,7 @@ use serde::{Deserializer, Serialize};
 
 use crate::document::Writer;
 use crate::reader::{Elements, Value};
+use crate::word;
 
 /// MongoDB takes 100 levels; an entry's own document is one of them.
 const DEPTH_MAX: usize = 90;
@@ -67,11 +68,10 @@ fn write_scalar(out: &mut Vec<u8>, value: &impl Serialize) -> Option<()> {
 }
 
 fn write_text(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
-    // Not to stop at the first lets a processor look at many at once.
-    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    if text.iter().fold(false, |any, byte| any | is_special(*byte)) {
+    if word::has_special(text) {
         return write_scalar(out, &std::str::from_utf8(text).ok()?);
     }
+    out.reserve(text.len() + 2);
     out.push(b'"');
     out.extend_from_slice(text);
     out.push(b'"');

@@ -55,6 +55,7 @@ mod store;
 mod streams;
 mod transaction;
 mod watch;
+mod word;
 
 pub use mongodb;
 pub use options::{Indexes, MongoOptions};

@@ -4,9 +4,9 @@
 //! a page costs. Here texts stay bytes until somebody needs to know that they are text. Whatever is read is bounded by
 //! the document that it stands in; nothing is taken on trust.
 
-use std::ffi::CStr;
-
 use mongodb::bson::spec::ElementType;
+
+use crate::word::first_zero;
 
 /// What a document is that this room can make no sense of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +76,9 @@ impl<'a> Elements<'a> {
         let Some((kind, rest)) = self.0.split_first() else {
             return Ok(None);
         };
-        let kind = ElementType::from(*kind).ok_or(Malformed)?;
         self.0 = rest;
         let key = take_name(&mut self.0)?;
-        Ok(Some((key, take_value(kind, &mut self.0)?)))
+        Ok(Some((key, take_value(*kind, &mut self.0)?)))
     }
 
     /// The value of the element with this key.
@@ -103,19 +102,35 @@ impl<'a> Elements<'a> {
     }
 }
 
-fn take_value<'a>(kind: ElementType, rest: &mut &'a [u8]) -> Result<Value<'a>, Malformed> {
+/// The kinds that this crate writes, as they stand in a document.
+mod kind {
+    use super::ElementType;
+
+    pub(super) const NULL: u8 = ElementType::Null as u8;
+    pub(super) const BOOL: u8 = ElementType::Boolean as u8;
+    pub(super) const INT_32: u8 = ElementType::Int32 as u8;
+    pub(super) const INT_64: u8 = ElementType::Int64 as u8;
+    pub(super) const DOUBLE: u8 = ElementType::Double as u8;
+    pub(super) const TEXT: u8 = ElementType::String as u8;
+    pub(super) const ARRAY: u8 = ElementType::Array as u8;
+    pub(super) const DOCUMENT: u8 = ElementType::EmbeddedDocument as u8;
+    pub(super) const BINARY: u8 = ElementType::Binary as u8;
+}
+
+#[inline]
+fn take_value<'a>(kind: u8, rest: &mut &'a [u8]) -> Result<Value<'a>, Malformed> {
     Ok(match kind {
-        ElementType::Null => Value::Null,
-        ElementType::Boolean => Value::Bool(take_array::<1>(rest)? != [0]),
-        ElementType::Int32 => Value::Int(i32::from_le_bytes(take_array(rest)?).into()),
-        ElementType::Int64 => Value::Int(i64::from_le_bytes(take_array(rest)?)),
-        ElementType::Double => Value::Double(f64::from_le_bytes(take_array(rest)?)),
-        ElementType::String => Value::Text(take_text(rest)?),
-        ElementType::Array => Value::Array(Elements::take(rest)?),
-        ElementType::EmbeddedDocument => Value::Document(Elements::take(rest)?),
-        ElementType::Binary => Value::Binary(take_binary(rest)?),
+        kind::NULL => Value::Null,
+        kind::BOOL => Value::Bool(take_array::<1>(rest)? != [0]),
+        kind::INT_32 => Value::Int(i32::from_le_bytes(take_array(rest)?).into()),
+        kind::INT_64 => Value::Int(i64::from_le_bytes(take_array(rest)?)),
+        kind::DOUBLE => Value::Double(f64::from_le_bytes(take_array(rest)?)),
+        kind::TEXT => Value::Text(take_text(rest)?),
+        kind::ARRAY => Value::Array(Elements::take(rest)?),
+        kind::DOCUMENT => Value::Document(Elements::take(rest)?),
+        kind::BINARY => Value::Binary(take_binary(rest)?),
         other => {
-            pass_over(other, rest)?;
+            pass_over(ElementType::from(other).ok_or(Malformed)?, rest)?;
             Value::Other
         }
     })
@@ -157,10 +172,11 @@ fn take_length(rest: &mut &[u8]) -> Result<usize, Malformed> {
 }
 
 /// A text that ends with the first zero.
+#[inline]
 fn take_name<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
-    let name = CStr::from_bytes_until_nul(rest).map_err(|_| Malformed)?;
-    let name = take_bytes(rest, name.count_bytes())?;
-    take_bytes(rest, 1)?;
+    let end = first_zero(rest).ok_or(Malformed)?;
+    let (name, behind) = rest.split_at(end);
+    *rest = &behind[1..];
     Ok(name)
 }
 
