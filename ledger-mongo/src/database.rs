@@ -19,6 +19,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::error::{Failure, Place};
 use crate::finish::Finish;
+use crate::known::Known;
 use crate::options::MongoOptions;
 use crate::transaction::{self, Change, Patience, within};
 
@@ -52,6 +53,7 @@ pub(crate) struct Database {
     pub(crate) meta: Collection<Document>,
     pub(crate) place: Place,
     pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) known: Known,
     /// Whether the client is the caller's, and stays open when the store is closed.
     is_borrowed: bool,
 }
@@ -116,6 +118,7 @@ impl Database {
             handle,
             place,
             clock: options.clock.clone(),
+            known: Known::default(),
             is_borrowed,
         }
     }

@@ -39,6 +39,7 @@ mod head;
 mod health;
 mod insert;
 mod json;
+mod known;
 mod marks;
 mod options;
 mod orphans;

@@ -2,9 +2,11 @@
 
 use std::ops::RangeInclusive;
 
+use futures_util::TryStreamExt;
 use ledger_core::{Direction, Entry, Page, ReadOptions, StreamName};
 use mongodb::ClientSession;
 use mongodb::options::ReadConcern;
+use mongodb::raw_batch_cursor::{RawBatch, SessionRawBatchCursor};
 
 use crate::database::{Database, Question};
 use crate::error::Failure;
@@ -20,6 +22,9 @@ const ROOM_MAX: usize = 1_000;
 /// The most entries that are asked for at once; the server sends no more than 16 MiB of them anyway.
 const BATCH_MAX: u32 = 100_000;
 
+/// So many entries are made in one go: a tenth of what an answer takes.
+const TURN: usize = 100;
+
 /// The question for a page.
 pub(crate) struct PageOf {
     pub(crate) stream: StreamName,
@@ -31,24 +36,84 @@ impl Question for PageOf {
     type Answer = Page<u64>;
 
     async fn ask(&self, database: &Database) -> Result<Page<u64>, Failure> {
-        let (stream, options) = (&self.stream, &self.options);
         let mut session = database.look().await?;
-        let Some(head) = Head::find_then(database, &mut session, stream).await? else {
+        if let Some(guess) = self.guess(database)
+            && let Some(page) = self.ask_guessing(database, &mut session, &guess).await?
+        {
+            return Ok(page);
+        }
+        let head = Head::find_then(database, &mut session, &self.stream).await?;
+        database.known.learn(&self.stream, head.as_ref());
+        let Some(head) = head else {
             return Ok(Page::empty());
         };
-        let ids = ids(database, &mut session, &head, options).await?;
-        let mut collected = Collected::with_room(options.limit.min(ROOM_MAX));
+        let ids = ids(database, &mut session, &head, &self.options).await?;
+        let mut collected = self.room();
         if !ids.is_empty() {
-            let query = Query::of(&head, &ids, options, self.indexes);
-            let reading = Reading {
-                head: &head,
-                stream,
-            };
-            reading
-                .collect(database, &mut session, query, options.limit, &mut collected)
-                .await?;
+            let query = Query::of(&head, &ids, &self.options, self.indexes);
+            let mut cursor = self.find(database, query, &mut session).await?;
+            let mut batches = cursor.stream(&mut session);
+            while let Some(batch) = batches.try_next().await? {
+                collected.take_batch(&batch, &self.stream, &head).await?;
+            }
         }
-        Ok(collected.into_page(options, &head))
+        Ok(collected.into_page(&self.options, &head))
+    }
+}
+
+impl PageOf {
+    /// What the stream's head may be like, if the page can be asked for by that.
+    fn guess(&self, database: &Database) -> Option<Head> {
+        let is_fit = self.options.since.is_none() && self.options.limit <= ROOM_MAX;
+        is_fit.then(|| database.known.guess(&self.stream)).flatten()
+    }
+
+    /// Asks for the page first, and for the head of the same moment while the entries are made. None if the head is not what
+    /// was guessed: then the page means nothing.
+    async fn ask_guessing(
+        &self,
+        database: &Database,
+        session: &mut ClientSession,
+        guess: &Head,
+    ) -> Result<Option<Page<u64>>, Failure> {
+        let ids = ids(database, session, guess, &self.options).await?;
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let query = Query::of(guess, &ids, &self.options, self.indexes);
+        let mut cursor = self.find(database, query, session).await?;
+        let batches: Vec<_> = cursor.stream(session).try_collect().await?;
+        let mut collected = self.room();
+        let taken = async {
+            for batch in &batches {
+                collected.take_batch(batch, &self.stream, guess).await?;
+            }
+            Ok(())
+        };
+        let head = Head::find_then(database, session, &self.stream);
+        let (head, ()) = futures_util::try_join!(head, taken)?;
+        let head = head.filter(|head| guess.sid == head.sid && !head.expires);
+        let head = head.filter(|head| collected.is_within(head));
+        Ok(head.map(|head| collected.into_page(&self.options, &head)))
+    }
+
+    /// Asks for what `query` finds, in one batch if it is small enough.
+    async fn find(
+        &self,
+        database: &Database,
+        query: Query,
+        session: &mut ClientSession,
+    ) -> Result<SessionRawBatchCursor, Failure> {
+        let (limit, hint) = (self.options.limit, query.hint());
+        let find = database.entries.find(query.filter).sort(query.sort);
+        let find = find.hint(hint).batch_size(batch_size(limit));
+        let find = find.limit(i64::try_from(limit).unwrap_or(i64::MAX));
+        let find = find.read_concern(ReadConcern::snapshot());
+        Ok(find.session(session).batch().await?)
+    }
+
+    fn room(&self) -> Collected {
+        Collected::with_room(self.options.limit.min(ROOM_MAX))
     }
 }
 
@@ -70,46 +135,6 @@ async fn ids(
     Ok(first.max(after)..=head.head.min(before))
 }
 
-/// What is read.
-struct Reading<'a> {
-    head: &'a Head,
-    stream: &'a StreamName,
-}
-
-impl Reading<'_> {
-    /// Takes in what `query` finds, in one batch if it is small enough.
-    async fn collect(
-        &self,
-        database: &Database,
-        session: &mut ClientSession,
-        query: Query,
-        limit: usize,
-        collected: &mut Collected,
-    ) -> Result<(), Failure> {
-        let hint = query.hint();
-        let mut cursor = database
-            .entries
-            .find(query.filter)
-            .sort(query.sort)
-            .hint(hint)
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-            .batch_size(batch_size(limit))
-            .read_concern(ReadConcern::snapshot())
-            .session(&mut *session)
-            .batch()
-            .await?;
-        let mut batches = cursor.stream(session);
-        while let Some(batch) = futures_util::TryStreamExt::try_next(&mut batches).await? {
-            let mut documents = Elements::of(batch.doc_slices()?.as_bytes())?;
-            while let Some((_, document)) = documents.next()? {
-                let document = document.as_document().ok_or(Malformed)?;
-                collected.take(row::read(document, self.stream)?, self.head);
-            }
-        }
-        Ok(())
-    }
-}
-
 /// One more than the limit, so that the server knows at once that there is no more to come.
 fn batch_size(limit: usize) -> u32 {
     u32::try_from(limit).map_or(BATCH_MAX, |limit| limit.min(BATCH_MAX)) + 1
@@ -127,6 +152,31 @@ impl Collected {
             entries: Vec::with_capacity(entries),
             tombstones: Vec::new(),
         }
+    }
+
+    /// Takes in the documents of a batch, and lets others have a turn now and then.
+    async fn take_batch(
+        &mut self,
+        batch: &RawBatch,
+        stream: &StreamName,
+        head: &Head,
+    ) -> Result<(), Failure> {
+        let mut documents = Elements::of(batch.doc_slices()?.as_bytes())?;
+        while let Some((_, document)) = documents.next()? {
+            let document = document.as_document().ok_or(Malformed)?;
+            self.take(row::read(document, stream)?, head);
+            if self.entries.len().is_multiple_of(TURN) {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the stream with this head can hold all that was taken.
+    fn is_within(&self, head: &Head) -> bool {
+        let is_within = |id: &u64| (head.first..=head.head).contains(id);
+        let ends = [self.entries.first(), self.entries.last()];
+        self.tombstones.is_empty() && ends.iter().flatten().all(|entry| is_within(&entry.id))
     }
 
     fn take(&mut self, (id, entry): (u64, Option<Entry<u64>>), head: &Head) {
