@@ -1,15 +1,16 @@
 //! Where each tag was said to be last, and where before: facts that later ones replace.
 
-use std::collections::HashMap;
+use hashbrown::HashTable;
 
+use super::hash::mix;
 use super::table::Table;
 
 /// Places by tag, of which the newest usually counts. A tag has one slot, however often it is moved.
 #[derive(Debug, Default)]
 pub(super) struct Latest {
     newest: Table,
-    /// For places whose tag had another one before: that place. Few tags have.
-    before: HashMap<u32, u32>,
+    /// Places whose tag had another one before, each with that place. Few tags have.
+    before: HashTable<(u32, u32)>,
 }
 
 impl Latest {
@@ -21,7 +22,7 @@ impl Latest {
     pub(super) fn with_same_room(&self) -> Self {
         Self {
             newest: self.newest.with_same_room(),
-            before: HashMap::new(),
+            before: HashTable::new(),
         }
     }
 
@@ -32,15 +33,28 @@ impl Latest {
     /// Says that `tag` is at `place`, greater than all places before.
     pub(super) fn push(&mut self, tag: u32, place: u32) {
         if let Some(mut newest) = self.newest.find_or_insert(tag, place, |_| true) {
-            self.before.insert(place, newest.get());
+            let pair = (place, newest.get());
             newest.set(place);
+            let hash = |(place, _): &(u32, u32)| mix((*place).into());
+            self.before.insert_unique(hash(&pair), pair, hash);
         }
+    }
+
+    /// The place that the tag of `place` had before.
+    fn before(&self, place: u32) -> Option<u32> {
+        if self.before.is_empty() {
+            return None;
+        }
+        let pair = self
+            .before
+            .find(mix(place.into()), |(other, _)| *other == place);
+        pair.map(|(_, before)| *before)
     }
 
     /// The places of `tag`, newest first.
     pub(super) fn get(&self, tag: u32) -> impl Iterator<Item = u32> + '_ {
         let newest = self.newest.get(tag).next();
-        std::iter::successors(newest, |place| self.before.get(place).copied())
+        std::iter::successors(newest, |place| self.before(*place))
     }
 
     /// All tags, ascending.
@@ -51,7 +65,7 @@ impl Latest {
     /// All places with their tags, ascending by tag, then newest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.newest.pairs().flat_map(|(tag, newest)| {
-            let before = |place: &u32| self.before.get(place).copied();
+            let before = |place: &u32| self.before(*place);
             std::iter::successors(Some(newest), before).map(move |place| (tag, place))
         })
     }
