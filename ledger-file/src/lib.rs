@@ -9,6 +9,7 @@ mod format;
 pub mod fuzzing;
 mod index;
 mod log;
+mod memory;
 mod options;
 #[cfg(test)]
 mod simulation;

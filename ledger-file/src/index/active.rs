@@ -11,10 +11,12 @@ use ledger_core::Direction;
 use smallvec::SmallVec;
 
 use super::change::{Change, ChangeKind, ChangeRow, Topic};
+use super::column::Column;
 use super::hash::{KeyHash, stream_tag};
 use super::latest::Latest;
 use super::names::Names;
 use super::postings::{NUMBERS_MAX, Posting, Postings};
+use super::runs::{Run, Runs};
 use super::{Origin, Spot, Stretch, Window};
 use crate::format::{Position, StreamNumber};
 
@@ -25,9 +27,9 @@ pub(crate) struct ActiveIndex {
     /// Where each frame begins.
     pub(super) frames: Vec<u32>,
     /// Where each entry begins, by its ordinal.
-    pub(super) offsets: Vec<u32>,
+    pub(super) offsets: Column<u32>,
     /// Entries of one stream that follow each other, by their first ordinal. They leave no ordinal out.
-    pub(super) runs: Vec<Run>,
+    runs: Runs,
     pub(super) runs_by_stream: Postings,
     /// The ordinals of each order key.
     pub(super) order_keys: Postings,
@@ -43,16 +45,6 @@ pub(crate) struct ActiveIndex {
     pub(super) names: Names,
     pub(super) checkpoint_names: Names,
     highest_stream: StreamNumber,
-}
-
-/// Entries of one stream with ids and ordinals that follow each other. It ends where the next begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
-    pub(super) stream: StreamNumber,
-    pub(super) first_id: u64,
-    pub(super) ordinal: u32,
-    /// Where its first record begins.
-    pub(super) record: u32,
 }
 
 /// What an index remembers of an entry beside its place.
@@ -73,8 +65,8 @@ impl ActiveIndex {
         Self {
             origin,
             frames: Vec::new(),
-            offsets: Vec::new(),
-            runs: Vec::new(),
+            offsets: Column::default(),
+            runs: Runs::default(),
             runs_by_stream: Postings::default(),
             order_keys: Postings::default(),
             dedup_keys: Latest::default(),
@@ -88,12 +80,11 @@ impl ActiveIndex {
         }
     }
 
-    /// An empty index of what will be behind `origin`, with room for as much as there is here: what comes next is most
-    /// often like what came before, and tables that need not grow are moved by nobody.
+    /// An empty index of what will be behind `origin`, with room for half of what is here: what comes next is most often
+    /// like what came before, and tables that grow but once are hardly moved. When they do, these here are gone.
     pub(crate) fn next(&self, origin: Origin) -> Self {
         Self {
             frames: Vec::with_capacity(self.frames.len()),
-            offsets: Vec::with_capacity(self.offsets.len()),
             runs_by_stream: self.runs_by_stream.with_same_room(),
             order_keys: self.order_keys.with_same_room(),
             dedup_keys: self.dedup_keys.with_same_room(),
@@ -117,7 +108,10 @@ impl ActiveIndex {
             return;
         }
         let runs = &self.runs;
-        let is_same = |run: u32| runs[run as usize].stream == stream;
+        let is_same = |run: u32| {
+            runs.get(run as usize)
+                .is_some_and(|run| run.stream == stream)
+        };
         self.runs_by_stream
             .push(stream_tag(stream), runs.len() as u32, is_same);
         self.runs.push(Run {
@@ -126,11 +120,6 @@ impl ActiveIndex {
             ordinal,
             record,
         });
-    }
-
-    /// Makes ready for `entries`.
-    pub(crate) fn expect(&mut self, entries: usize) {
-        self.offsets.reserve(entries);
     }
 
     /// Says that entries with these keys are pushed next, each with [`push_offset`](Self::push_offset): a table at a time, so
@@ -238,11 +227,24 @@ impl ActiveIndex {
     }
 
     /// With so many entries it is full, apart from room for one commit.
-    pub(crate) const ENTRIES_MAX: u32 = NUMBERS_MAX - ENTRIES_OF_A_COMMIT;
+    const ENTRIES_MAX: u32 = NUMBERS_MAX - ENTRIES_OF_A_COMMIT;
 
-    /// Whether it can take no more entries: the segment must end here.
+    /// It is full before it takes more memory than this. There are two for a while: one that is written to a file, and
+    /// the next.
+    const HEAP_BYTES_MAX: usize = 18 << 20;
+
+    /// Whether it should take no more entries: the segment ends here.
     pub(crate) fn is_full(&self) -> bool {
-        self.entries() >= Self::ENTRIES_MAX
+        let bytes = || self.heap_bytes() + self.growth_bytes(GROWTH_ENTRIES);
+        self.entries() >= Self::ENTRIES_MAX || bytes() > Self::HEAP_BYTES_MAX
+    }
+
+    /// How much memory its tables may take more, before there are so many `entries` more.
+    fn growth_bytes(&self, entries: usize) -> usize {
+        self.runs_by_stream.growth_bytes(entries)
+            + self.order_keys.growth_bytes(entries)
+            + self.dedup_keys.growth_bytes(entries)
+            + self.name_records.growth_bytes(entries)
     }
 
     /// The highest number of a stream that was seen; zero if there was none.
@@ -252,10 +254,10 @@ impl ActiveIndex {
 
     /// The memory that it holds, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let plain = (self.frames.capacity() + self.offsets.capacity() + self.expiring.capacity())
-            * size_of::<u32>();
+        let plain = (self.frames.capacity() + self.expiring.capacity()) * size_of::<u32>();
         plain
-            + self.runs.capacity() * size_of::<Run>()
+            + self.offsets.heap_bytes()
+            + self.runs.heap_bytes()
             + self.runs_by_stream.heap_bytes()
             + self.order_keys.heap_bytes()
             + self.dedup_keys.heap_bytes()
@@ -269,6 +271,9 @@ impl ActiveIndex {
 
 /// More entries than one frame can have: room that is left for it.
 const ENTRIES_OF_A_COMMIT: u32 = 1 << 28;
+
+/// As many entries as most frames have.
+const GROWTH_ENTRIES: usize = 10_000;
 
 /// Candidates of one look-up: hardly ever more than one.
 pub(super) type Candidates = SmallVec<[u32; 4]>;
@@ -293,7 +298,7 @@ impl ActiveIndex {
             }
             Direction::Descending => {
                 let is_before = |run: Run| run.ordinal < end && run.first_id < window.ids.end;
-                let runs = runs.back_before(|run| is_before(self.runs[run as usize]));
+                let runs = runs.back_before(|run| is_before(self.run_at(run)));
                 self.take(runs.map(within), window, out);
             }
         }
@@ -363,8 +368,8 @@ impl ActiveIndex {
 
     /// The entry of `stream` with that ordinal; none if the ordinal belongs to another stream.
     pub(super) fn spot(&self, stream: StreamNumber, ordinal: u32) -> Option<Spot> {
-        let behind = self.runs.partition_point(|run| run.ordinal <= ordinal);
-        let run = self.runs[..behind].last()?;
+        let behind = self.runs.behind(ordinal);
+        let run = self.runs.get(behind.checked_sub(1)?)?;
         (run.stream == stream).then(|| Spot {
             id: run.first_id + u64::from(ordinal - run.ordinal),
             position: self.position(self.offsets[ordinal as usize]),
@@ -376,7 +381,7 @@ impl ActiveIndex {
     pub(super) fn newest_entry(&self, stream: StreamNumber, bound: u32) -> Option<Spot> {
         let end = self.ordinal_at(bound);
         let runs = self.runs_of(stream);
-        let run = runs.back_before(|run| self.runs[run as usize].ordinal < end);
+        let run = runs.back_before(|run| self.run_at(run).ordinal < end);
         let run = self.run({ run }.next()?, end);
         self.spot(stream, run.ordinals.end - 1)
     }
@@ -384,7 +389,7 @@ impl ActiveIndex {
     /// The first id of `stream`; none if it has no entry here.
     pub(super) fn first_id(&self, stream: StreamNumber) -> Option<u64> {
         let run = self.runs_of(stream).iter().next()?;
-        Some(self.runs[run as usize].first_id)
+        Some(self.run_at(run).first_id)
     }
 
     /// What was said about entries of `stream` before `bound`.
@@ -462,8 +467,21 @@ impl VisibleRun {
 impl ActiveIndex {
     /// The runs of a stream, as indices into `runs`.
     pub(super) fn runs_of(&self, stream: StreamNumber) -> Posting<'_> {
-        let is_it = |run: u32| self.runs[run as usize].stream == stream;
+        let is_it = |run: u32| self.run_at(run).stream == stream;
         self.runs_by_stream.get(stream_tag(stream), is_it)
+    }
+
+    /// The run with that index, and how many entries it has.
+    pub(super) fn run_and_count(&self, index: u32) -> (Run, u32) {
+        let run = self.run_at(index);
+        let next = self.runs.get(index as usize + 1);
+        let end = next.map_or(self.entries(), |next| next.ordinal);
+        (run, end - run.ordinal)
+    }
+
+    fn run_at(&self, index: u32) -> Run {
+        let run = self.runs.get(index as usize);
+        run.expect("a run that is listed was pushed")
     }
 
     /// How many ordinals begin before the offset `bound`.
@@ -489,9 +507,8 @@ impl ActiveIndex {
 
     /// The run with that index, up to the ordinal `end`.
     fn run(&self, index: u32, end: u32) -> VisibleRun {
-        let index = index as usize;
-        let run = self.runs[index];
-        let next = self.runs.get(index + 1);
+        let run = self.run_at(index);
+        let next = self.runs.get(index as usize + 1);
         let behind = next.map_or(self.entries(), |next| next.ordinal);
         VisibleRun {
             first_id: run.first_id,

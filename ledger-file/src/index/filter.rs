@@ -175,6 +175,26 @@ struct Building {
     tags: Vec<u32>,
 }
 
+/// Tags in the order in which they were set aside, and for each which of its slots it was alone in.
+struct Order {
+    tags: Vec<u32>,
+    which: Vec<u8>,
+}
+
+impl Order {
+    fn with_capacity(tags: usize) -> Self {
+        Self {
+            tags: Vec::with_capacity(tags),
+            which: Vec::with_capacity(tags),
+        }
+    }
+
+    fn push(&mut self, tag: u32, which: u8) {
+        self.tags.push(tag);
+        self.which.push(which);
+    }
+}
+
 impl Building {
     fn new(grain: Grain, shape: Shape) -> Self {
         Self {
@@ -194,18 +214,18 @@ impl Building {
             }
         }
         let order = self.set_aside(tags.len());
-        (order.len() == tags.len()).then(|| self.assign(&order))
+        (order.tags.len() == tags.len()).then(|| self.assign(&order))
     }
 
     /// Sets tags aside, each with the slot in which it was alone.
-    fn set_aside(&mut self, tags: usize) -> Vec<(u32, u8)> {
-        let mut order = Vec::with_capacity(tags);
+    fn set_aside(&mut self, tags: usize) -> Order {
+        let mut order = Order::with_capacity(tags);
         let mut alone = Vec::new();
         for slot in 0..self.counts.len() {
             alone.push(slot);
             while let Some(slot) = alone.pop() {
                 if self.counts[slot] >> 2 == 1 {
-                    order.push((self.tags[slot], self.counts[slot] & 3));
+                    order.push(self.tags[slot], self.counts[slot] & 3);
                     self.take_out(self.tags[slot], &mut alone);
                 }
             }
@@ -230,9 +250,9 @@ impl Building {
     }
 
     /// Gives each tag, last set aside first, the fingerprint in its own slot that makes the three add up.
-    fn assign(self, order: &[(u32, u8)]) -> Filter {
+    fn assign(self, order: &Order) -> Filter {
         let mut fingerprints = vec![0u8; self.shape.slots()];
-        for (tag, which) in order.iter().rev() {
+        for (tag, which) in order.tags.iter().zip(&order.which).rev() {
             let (slots, fingerprint) = self.shape.place(*tag);
             let own = slots[usize::from(*which)];
             let others = slots.map(|slot| fingerprints[slot]);

@@ -14,6 +14,11 @@ pub(super) struct Latest {
 }
 
 impl Latest {
+    /// See [`Table::growth_bytes`].
+    pub(super) fn growth_bytes(&self, tags: usize) -> usize {
+        self.newest.growth_bytes(tags)
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.newest.heap_bytes() + self.before.capacity() * size_of::<(u32, u32)>()
     }

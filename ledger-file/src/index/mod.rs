@@ -10,6 +10,7 @@
 mod active;
 mod batch_keys;
 mod change;
+mod column;
 mod filter;
 mod hash;
 mod latest;
@@ -17,10 +18,12 @@ mod layer;
 mod layers;
 mod names;
 mod postings;
+mod runs;
 pub(crate) mod sealed;
 mod table;
 #[cfg(test)]
 mod testing;
+mod words;
 
 use std::io;
 use std::ops::Range;

@@ -42,6 +42,11 @@ pub(super) struct Posting<'a> {
 }
 
 impl Postings {
+    /// See [`Table::growth_bytes`].
+    pub(super) fn growth_bytes(&self, tags: usize) -> usize {
+        self.table.growth_bytes(tags)
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.table.heap_bytes()
             + self.lists.capacity() * size_of::<List>()

@@ -49,11 +49,6 @@ impl<'a> Notes<'a> {
         self.index.push_run(stream, first_id, self.frame + offset);
     }
 
-    /// Says that up to `entries` are noted next: what is done for all of them is not done for each.
-    pub(super) fn expect(&mut self, entries: usize) {
-        self.index.expect(entries);
-    }
-
     /// Notes the keys of entries whose [offsets](Notes::offset) are noted next.
     pub(super) fn keys_of(&mut self, keys: impl Iterator<Item = EntryKeys> + Clone) {
         self.index.push_keys(keys);

@@ -18,7 +18,6 @@ use crate::disk::write_all_at;
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{FRAME_OVERHEAD_BYTES_MAX, FrameWriter, Position, Record};
-use crate::index::ActiveIndex;
 use crate::sync::RwLockWriteGuard;
 
 // Room.
@@ -27,7 +26,7 @@ impl Turn<'_> {
     pub(super) fn make_room(&mut self, bytes: usize) -> Result<()> {
         let end = u64::from(self.writer.end) + bytes as u64 + SEAL_BYTES as u64;
         let is_full = end > self.shared.options.segment_bytes_max && !self.is_at_start();
-        if is_full || self.writer.is_sealed || self.is_index_full() {
+        if is_full || self.writer.is_sealed || self.writer.is_index_full {
             self.roll()?;
         } else if 2 * end > self.shared.options.segment_bytes_max && !self.writer.has_asked_for_next
         {
@@ -57,14 +56,6 @@ impl Turn<'_> {
             false => self.shared.options.stage_bytes / 4,
         }
     }
-
-    fn is_index_full(&self) -> bool {
-        if self.writer.end < ENTRY_BYTES_MIN * ActiveIndex::ENTRIES_MAX {
-            return false;
-        }
-        let active = self.writer.active.read();
-        active.unwrap_or_else(PoisonError::into_inner).is_full()
-    }
 }
 
 // Encoding.
@@ -87,6 +78,7 @@ impl Turn<'_> {
             FrameWriter::begin(&mut writer.frame, &writer.header, writer.end, now, claim);
         let result = encode(&mut frame, &mut notes, &writer.scratch);
         frame.finish();
+        writer.is_index_full = active.is_full();
         result
     }
 
@@ -220,9 +212,6 @@ impl<'a> Turn<'a> {
         self.drain()
     }
 }
-
-/// Flags, and the length of a payload.
-const ENTRY_BYTES_MIN: u32 = 2;
 
 /// The most bytes of the frame that ends a segment.
 pub(super) const SEAL_BYTES: usize = crate::format::FRAME_OVERHEAD_BYTES_MAX + 2;

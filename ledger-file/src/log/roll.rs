@@ -75,6 +75,7 @@ impl Turn<'_> {
         writer.file = Arc::clone(&next.file);
         writer.end = FIRST_FRAME;
         writer.is_sealed = false;
+        writer.is_index_full = false;
         writer.active = Arc::clone(&active);
         writer.indexed_from = FIRST_FRAME;
         let segment = Arc::new(Segment::made(next.header, next.file));

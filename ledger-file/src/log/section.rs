@@ -114,7 +114,6 @@ impl Section<'_, '_, '_> {
         keys: &[EntryKeys],
     ) -> u64 {
         let mut bytes = 0;
-        self.notes.expect(outcomes.len());
         let new = keys.iter().zip(outcomes);
         let new = new.filter(|(_, outcome)| !outcome.is_duplicate());
         self.notes.keys_of(new.map(|(keys, _)| *keys));

@@ -27,6 +27,8 @@ pub(super) struct Writer {
     /// Where the next frame goes in it.
     pub(super) end: u32,
     pub(super) active: Arc<RwLock<ActiveIndex>>,
+    /// Whether that index should not grow any more: the active segment ends then.
+    pub(super) is_index_full: bool,
     /// From where on in the active segment that index knows what is there.
     pub(super) indexed_from: u32,
     /// The frame that is being written.
@@ -90,6 +92,7 @@ impl Writer {
             file,
             end,
             active,
+            is_index_full: false,
             indexed_from: FIRST_FRAME,
             frame: Vec::new(),
             group: Group::after(None),

@@ -4,12 +4,14 @@ use std::io;
 
 use smallvec::SmallVec;
 
-use super::super::active::{ActiveIndex, Run};
+use super::super::active::ActiveIndex;
+use super::super::column::Column;
 use super::super::filter::{Filter, Grain};
 use super::super::hash::{changes_tag, mix};
 use super::super::latest::Latest;
 use super::super::names::Names;
 use super::super::postings::Posting;
+use super::super::runs::Run;
 use super::layout::{
     BLOCK_BYTES, Extent, FILTERS, FilterExtent, Guard, Header, ROWS_OFFSET, SECTIONS, START_BYTES,
     Section, block_offset,
@@ -27,12 +29,10 @@ pub(crate) fn write(index: &ActiveIndex, to: u32, file: &dyn DiskFile) -> io::Re
     let mut writer = Writer::new(file);
     writer.filter(Grain::Fine, fine_tags(index))?;
     writer.filter(Grain::Coarse, coarse_tags(index))?;
-    writer.packed(Section::Offsets, &index.offsets, |ordinal, _| {
-        ordinal as u64
-    })?;
-    writer.packed(Section::Frames, &index.frames, |_, offset| {
-        u64::from(offset)
-    })?;
+    let offsets = index.offsets.pieces();
+    writer.packed(Section::Offsets, offsets, |ordinal, _| ordinal as u64)?;
+    let frames = [index.frames.as_slice()].into_iter();
+    writer.packed(Section::Frames, frames, |_, offset| offset.into())?;
     writer.latest(Section::DedupKeys, &index.dedup_keys)?;
     writer.latest(Section::NameRecords, &index.name_records)?;
     writer.latest(Section::CheckpointRecords, &index.checkpoint_records)?;
@@ -58,15 +58,19 @@ fn fine_tags(index: &ActiveIndex) -> Vec<u32> {
         &index.name_records,
         &index.checkpoint_records,
     ];
-    let latest = latest.into_iter().flat_map(|facts| facts.tags());
-    latest.collect()
+    let count = latest.iter().map(|facts| facts.tags().count()).sum();
+    let mut tags = Vec::with_capacity(count);
+    tags.extend(latest.into_iter().flat_map(|facts| facts.tags()));
+    tags
 }
 
 /// What may be looked for by a tag, and has many entries.
 fn coarse_tags(index: &ActiveIndex) -> Vec<u32> {
     let changes = index.changes.iter().map(|row| changes_tag(row.stream));
-    let lists = index.order_keys.tags().chain(index.runs_by_stream.tags());
-    lists.chain(changes).collect()
+    let lists = || index.order_keys.tags().chain(index.runs_by_stream.tags());
+    let mut tags = Vec::with_capacity(lists().count() + index.changes.len());
+    tags.extend(lists().chain(changes));
+    tags
 }
 
 /// One block is one row of the filter.
@@ -193,14 +197,17 @@ impl Writer<'_> {
         self.end_block(grain.into())
     }
 
-    fn packed(
+    /// Writes offsets, which come in whole groups but for the last.
+    fn packed<'o>(
         &mut self,
         section: Section,
-        offsets: &[u32],
+        offsets: impl Iterator<Item = &'o [u32]>,
         fence: impl Fn(usize, u32) -> u64,
     ) -> io::Result<()> {
+        const { assert!(Column::<u32>::PIECE.is_multiple_of(packed::GROUP)) };
         let mut row = Vec::new();
-        for (index, group) in offsets.chunks(packed::GROUP).enumerate() {
+        let groups = offsets.flat_map(|piece| piece.chunks(packed::GROUP));
+        for (index, group) in groups.enumerate() {
             row.clear();
             packed::put(group, &mut row);
             self.row(section, fence(index * packed::GROUP, group[0]), &row)?;
@@ -254,10 +261,8 @@ impl Writer<'_> {
 
     fn runs_of_stream(&mut self, index: &ActiveIndex, list: &Posting<'_>) -> io::Result<()> {
         for number in list.iter() {
-            let run = index.runs[number as usize];
-            let next = index.runs.get(number as usize + 1);
-            let end = next.map_or(index.entries(), |next| next.ordinal);
-            let row = run_row(run, end - run.ordinal);
+            let (run, count) = index.run_and_count(number);
+            let row = run_row(run, count);
             self.row(Section::Runs, mix(run.stream.0), &row)?;
         }
         Ok(())
@@ -294,12 +299,13 @@ impl Writer<'_> {
         prefix: impl Fn(StreamNumber) -> Vec<u8>,
     ) -> io::Result<()> {
         let mut row = Vec::new();
-        for (stream, name) in names.sorted() {
+        for row_index in names.sorted() {
+            let (stream, name) = names.get(row_index);
             let prefix = prefix(stream);
             row.clear();
             row.extend_from_slice(&((prefix.len() + name.len()) as u16).to_le_bytes());
             row.extend_from_slice(&prefix);
-            row.extend_from_slice(name.as_bytes());
+            row.extend_from_slice(name);
             self.row(section, 0, &row)?;
         }
         self.end_block(section)
@@ -307,7 +313,7 @@ impl Writer<'_> {
 }
 
 fn hash_of(index: &ActiveIndex, run: u32) -> u64 {
-    mix(index.runs[run as usize].stream.0)
+    mix(index.run_and_count(run).0.stream.0)
 }
 
 fn run_row(run: Run, count: u32) -> [u8; 28] {
