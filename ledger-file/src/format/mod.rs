@@ -38,7 +38,7 @@ pub(crate) use exhaust::{exhaust, framed};
 pub(crate) use frame::{FRAME_HEADER_BYTES, Found, Frame, read_frame, read_frame_again};
 pub(crate) use frame_writer::{APPEND_OVERHEAD_BYTES_MAX, FRAME_OVERHEAD_BYTES_MAX, FrameWriter};
 pub(crate) use header::{HeaderError, LogId};
-pub(crate) use input::Malformed;
+pub(crate) use input::{Input, Malformed};
 pub(crate) use lists::{Ids, Pairs, Tags};
 pub(crate) use manifest::{Layer, Manifest, SegmentMeta};
 pub(crate) use name::FileName;
@@ -55,6 +55,7 @@ pub(crate) use record::{CheckpointRecord, Mark, Record};
 pub(crate) use search::{FrameSearch, newest_claim};
 pub(crate) use segment::{Form, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub(crate) use stage::{MANIFEST_WORD, SLOT_WORDS, Slot, StageHeader, VISIBLE_WORD, tell, told};
+pub(crate) use varint::{put as put_varint, put_signed as put_signed_varint};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@
 //!   `checkpoints` are the rarer changes;
 //! - the `seam` is where the store asks without waiting, and `followers` are woken;
 //! - a `view` is the log at one moment, through a `picture` of its `segment`s, of which it reads `frames` and `walk`s through entries
-//!   with whoever `visit`s them; what was `checked` is not checked again; `streams` remembers what was looked up last; `read` makes pages, with the `changes`
+//!   with whoever `visit`s them; what was `checked` is not checked again; `streams` remembers what was looked up last, those that are `resting` in few bytes; `read` makes pages, with the `changes`
 //!   made to entries since, and `scan` lends entries;
 //! - the `keeper` knows which files are the log, and `tidy` does what can be done later, `packing` of full segments last, which are then
 //!   read as `packed` ones;
@@ -53,6 +53,7 @@ mod read;
 mod reading;
 mod recovery;
 mod repair;
+mod resting;
 mod retention;
 mod rewriting;
 mod roll;

@@ -23,8 +23,7 @@ impl Shared {
         self.refresh()?;
         let (view, state, end) = {
             let scene = self.scene();
-            let slot = scene.streams.find(name);
-            let state = slot.map(|slot| *scene.streams.seen(slot));
+            let state = scene.streams.state(name);
             let picture = std::sync::Arc::clone(&scene.picture);
             let view = View::new(self, picture, scene.visible, patience);
             (view, state, scene.end)
@@ -42,7 +41,7 @@ impl Shared {
     /// Remembers a stream, unless anything was written since it was looked up.
     fn remember(&self, name: &StreamName, state: StreamState, end: crate::format::Position) {
         let mut scene = self.scene_mut();
-        if scene.end == end && scene.visible == end && scene.streams.find(name).is_none() {
+        if scene.end == end && scene.visible == end && scene.streams.state(name).is_none() {
             scene.streams.insert(name.clone(), state);
         }
     }

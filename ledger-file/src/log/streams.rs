@@ -1,7 +1,8 @@
 //! What is remembered of streams: their numbers and states, as far as memory allows.
 //!
 //! A cache, and no more: what is not here is found in the indexes. A stream's latest state may be ahead of the one that
-//! readers see, while its last commits are under way; such a stream is never forgotten.
+//! readers see, while its last commits are under way; such a stream is never forgotten. Streams that were not used lately
+//! are put to rest, where they take less memory.
 
 use std::collections::VecDeque;
 
@@ -9,6 +10,7 @@ use hashbrown::HashTable;
 use ledger_core::{StreamName, Timestamp};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::resting::Resting;
 use crate::format::{Position, StreamNumber};
 
 /// What a stream is at a moment, apart from its entries.
@@ -67,13 +69,19 @@ pub(super) struct SlotIndex(u32);
 /// What a slot costs in memory, beside the name's bytes: itself, its place in the table, the name's allocation.
 const SLOT_BYTES: usize = size_of::<Slot>() + 3 * size_of::<u64>();
 
+/// The part of the memory that is for streams that are used.
+const AWAKE_PART: usize = 8;
+
 /// The streams that are remembered.
 #[derive(Debug)]
 pub(super) struct Streams {
     slots: Vec<Slot>,
     by_name: HashTable<u32>,
+    /// Streams that have no slot.
+    resting: Resting,
     /// Commits that are not seen yet, in their order: what the stream is once they are.
     under_way: VecDeque<(Position, u32, StreamState)>,
+    /// What the slots take, and may take.
     bytes: usize,
     bytes_max: usize,
     hand: usize,
@@ -95,12 +103,14 @@ struct Slot {
 impl Streams {
     /// Remembers streams in up to `bytes_max` of memory. Nobody who does not know `seed` can choose names that collide.
     pub(super) fn new(bytes_max: usize, seed: u64) -> Self {
+        let awake_bytes_max = bytes_max / AWAKE_PART;
         Self {
             slots: Vec::new(),
             by_name: HashTable::new(),
+            resting: Resting::new(bytes_max - awake_bytes_max, seed),
             under_way: VecDeque::new(),
             bytes: 0,
-            bytes_max,
+            bytes_max: awake_bytes_max,
             hand: 0,
             epoch: 0,
             seed,
@@ -112,6 +122,24 @@ impl Streams {
         self.epoch
     }
 
+    /// What readers see of the stream of that name, if it is remembered.
+    pub(super) fn state(&self, name: &StreamName) -> Option<StreamState> {
+        match self.find(name) {
+            Some(slot) => Some(*self.seen(slot)),
+            None => self.resting.get(name.as_str()),
+        }
+    }
+
+    /// Finds a stream that is remembered, and gives it a slot if it had none.
+    pub(super) fn wake(&mut self, name: &StreamName) -> Option<SlotIndex> {
+        if let Some(slot) = self.find(name) {
+            return Some(slot);
+        }
+        let state = self.resting.take(name.as_str())?;
+        Some(self.give_slot(name.clone(), state))
+    }
+
+    /// Finds a stream that has a slot.
     pub(super) fn find(&self, name: &StreamName) -> Option<SlotIndex> {
         let index = self.by_name.find(self.hash(name), |index| {
             self.slots[*index as usize].name.as_ref() == Some(name)
@@ -158,9 +186,14 @@ impl Streams {
 
     /// Remembers a stream that was looked up in the indexes, or was just made, at the price of another if need be.
     pub(super) fn insert(&mut self, name: StreamName, state: StreamState) -> SlotIndex {
+        let _stale = self.resting.take(name.as_str());
+        self.give_slot(name, state)
+    }
+
+    fn give_slot(&mut self, name: StreamName, state: StreamState) -> SlotIndex {
         let hash = self.hash(&name);
         let bytes = SLOT_BYTES + name.as_str().len();
-        while self.bytes + bytes > self.bytes_max && self.forget_one() {}
+        while self.bytes + bytes > self.bytes_max && self.put_one_to_rest() {}
         self.bytes += bytes;
         let slot = Slot {
             hash,
@@ -195,20 +228,25 @@ impl Streams {
 
     /// Forgets the stream of this name.
     pub(super) fn remove(&mut self, name: &StreamName) {
-        if let Some(SlotIndex(index)) = self.find(name) {
-            self.forget(index as usize);
+        match self.find(name) {
+            Some(SlotIndex(index)) => drop(self.free(index as usize)),
+            None => drop(self.resting.take(name.as_str())),
         }
     }
 
     /// Forgets everything, also what is under way.
     pub(super) fn clear(&mut self) {
         let epoch = self.epoch + 1;
-        *self = Self::new(self.bytes_max, self.seed);
-        self.epoch = epoch;
+        let resting = Resting::new(self.resting.bytes_max(), self.seed);
+        *self = Self {
+            resting,
+            epoch,
+            ..Self::new(self.bytes_max * AWAKE_PART, self.seed)
+        };
     }
 
     /// Goes around until it finds a stream that was not used since the last round. Tells whether there was one.
-    fn forget_one(&mut self) -> bool {
+    fn put_one_to_rest(&mut self) -> bool {
         for _ in 0..2 * self.slots.len() {
             if self.hand >= self.slots.len() {
                 self.hand = 0;
@@ -218,22 +256,27 @@ impl Streams {
             let slot = &mut self.slots[index];
             let was_used = std::mem::take(&mut slot.was_used);
             if slot.name.is_some() && !was_used && slot.under_way == 0 {
-                self.forget(index);
+                let state = slot.latest;
+                if let Some(name) = self.free(index) {
+                    self.resting.put(name.as_str(), &state);
+                }
                 return true;
             }
         }
         false
     }
 
-    fn forget(&mut self, index: usize) {
+    /// Frees a slot, and tells whose it was.
+    fn free(&mut self, index: usize) -> Option<StreamName> {
         let slot = &mut self.slots[index];
-        let Some(name) = slot.name.take() else { return };
+        let name = slot.name.take()?;
         self.bytes -= SLOT_BYTES + name.as_str().len();
         self.epoch += 1;
         let place = self
             .by_name
             .find_entry(slot.hash, |known| *known as usize == index);
         place.expect("a slot with a name is in the table").remove();
+        Some(name)
     }
 }
 
@@ -255,8 +298,7 @@ mod tests {
     }
 
     fn number(streams: &Streams, name: &StreamName) -> Option<u64> {
-        let slot = streams.find(name)?;
-        Some(streams.seen(slot).number.0)
+        Some(streams.state(name)?.number.0)
     }
 
     #[test]
@@ -274,10 +316,10 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_what_was_used_lately_stays() {
-        let mut streams = Streams::new(100 * SLOT_BYTES, 1);
+    fn memory_is_bounded_and_what_was_used_lately_keeps_its_slot() {
+        let mut streams = Streams::new(AWAKE_PART * 100 * SLOT_BYTES, 1);
         let hot = insert(&mut streams, 0);
-        for cold in 1..1_000 {
+        for cold in 1..10_000 {
             insert(&mut streams, cold);
             let slot = streams.find(&hot).unwrap();
             streams.set(slot, state(0, cold));
@@ -285,13 +327,36 @@ mod tests {
         }
         assert_eq!(number(&streams, &hot), Some(0));
         assert!(streams.slots.len() <= 100);
-        assert_eq!(number(&streams, &"s-1".into()), None);
-        assert_eq!(number(&streams, &"s-999".into()), Some(999));
+        assert_eq!(streams.find(&"s-9800".into()), None);
+        let known = |cold: &u64| number(&streams, &format!("s-{cold}").into()) == Some(*cold);
+        let known = (1..10_000).filter(known).count();
+        assert!((1_000..9_000).contains(&known), "{known} streams are known");
+    }
+
+    #[test]
+    fn a_stream_that_rested_is_what_it_was_and_has_one_state() {
+        let mut streams = Streams::new(AWAKE_PART * 10 * SLOT_BYTES, 1);
+        let name = insert(&mut streams, 0);
+        let slot = streams.find(&name).unwrap();
+        streams.set(slot, state(0, 5));
+        (1..50).for_each(|other| drop(insert(&mut streams, other)));
+        assert_eq!(streams.find(&name), None);
+        let slot = streams.wake(&name).unwrap();
+        assert_eq!(streams.latest(slot).head, 5);
+        streams.set(slot, state(0, 6));
+        assert_eq!(streams.state(&name), Some(state(0, 6)));
+        (50..100).for_each(|other| drop(insert(&mut streams, other)));
+        streams.insert(name.clone(), state(0, 7));
+        (100..150).for_each(|other| drop(insert(&mut streams, other)));
+        assert_eq!(streams.state(&name), Some(state(0, 7)));
+        streams.remove(&name);
+        assert_eq!(streams.state(&name), None);
+        assert_eq!(streams.wake(&name), None);
     }
 
     #[test]
     fn a_stream_with_commits_under_way_is_never_forgotten() {
-        let mut streams = Streams::new(10 * SLOT_BYTES, 1);
+        let mut streams = Streams::new(AWAKE_PART * 10 * SLOT_BYTES, 1);
         let name = insert(&mut streams, 0);
         let slot = streams.find(&name).unwrap();
         streams.set_under_way(slot, state(0, 1), Position::new(1, 100));

@@ -198,13 +198,13 @@ impl<'a> Turn<'a> {
 
     fn remembered(&self, name: &StreamName) -> Option<Subject> {
         let scene = self.shared.scene();
-        let slot = scene.streams.find(name)?;
-        Some(Subject {
-            name: name.clone(),
-            state: *scene.streams.latest(slot),
-            is_named: true,
-            slot: Some((slot, scene.streams.epoch())),
-        })
+        if let Some(slot) = scene.streams.find(name) {
+            return Some(Subject::in_slot(name, slot, &scene.streams));
+        }
+        drop(scene);
+        let mut scene = self.shared.scene_mut();
+        let slot = scene.streams.wake(name)?;
+        Some(Subject::in_slot(name, slot, &scene.streams))
     }
 
     /// Finds the stream of that name, or makes ready a new one: the `nth` of its frame, from 1.
@@ -231,11 +231,21 @@ impl<'a> Turn<'a> {
 }
 
 impl Subject {
+    /// A stream that is remembered.
+    fn in_slot(name: &StreamName, slot: SlotIndex, streams: &Streams) -> Self {
+        Self {
+            name: name.clone(),
+            state: *streams.latest(slot),
+            is_named: true,
+            slot: Some((slot, streams.epoch())),
+        }
+    }
+
     /// Makes it what it is for the next turn, and finds out where it is remembered from now on.
     pub(super) fn settle(&mut self, streams: &mut Streams, state: StreamState) -> SlotIndex {
         let slot = match self.slot {
             Some((slot, epoch)) if epoch == streams.epoch() => slot,
-            _ => match streams.find(&self.name) {
+            _ => match streams.wake(&self.name) {
                 Some(slot) => slot,
                 None => streams.insert(self.name.clone(), self.state),
             },
