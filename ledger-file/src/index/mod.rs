@@ -86,6 +86,8 @@ pub(crate) struct Means {
     patience: Patience,
     /// Whether they may be mapped, where the asker may wait.
     may_map: bool,
+    /// Whether what is read by calls stays in memory for the next who asks.
+    keeps: bool,
 }
 
 impl Means {
@@ -96,12 +98,16 @@ impl Means {
         Self {
             patience,
             may_map: false,
+            keeps: true,
         }
     }
 
-    /// The same, by calls.
-    fn unmapped(self) -> Self {
-        Self::calls(self.patience)
+    /// The same, by calls, and nothing stays in memory.
+    fn in_passing(self) -> Self {
+        Self {
+            keeps: false,
+            ..Self::calls(self.patience)
+        }
     }
 
     fn is_mapped(self) -> bool {

@@ -228,7 +228,9 @@ impl<'a> Blocks<'a> {
             Some(block) => block,
             None => {
                 let block = self.read(index)?;
-                self.contents.blocks.put(index as u64, Arc::clone(&block));
+                if self.means.keeps {
+                    self.contents.blocks.put(index as u64, Arc::clone(&block));
+                }
                 block
             }
         };

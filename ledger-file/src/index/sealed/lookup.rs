@@ -178,9 +178,9 @@ impl SealedIndex {
         mut visit: impl FnMut(usize, u32) -> Result<()>,
     ) -> Result<()> {
         self.filtered(Grain::Fine, hashes, means, |index| {
-            // Every index is asked, and hardly any has it: what is looked at for nothing should not stay mapped.
+            // Every index is asked, and hardly any has it: what is looked at for nothing should not stay.
             let ordinals = self
-                .blocks(means.unmapped())?
+                .blocks(means.in_passing())?
                 .facts(Section::DedupKeys, hashes[index])?;
             ordinals
                 .into_iter()
