@@ -110,6 +110,17 @@ impl Filter {
         seen[0] ^ seen[1] ^ seen[2] == self.grain.cut(fingerprint)
     }
 
+    /// Something of all that [`may_have`](Self::may_have) looks at: for who wants it to be in the processor's cache.
+    pub(super) fn glance(&self, tag: u32) -> u8 {
+        if self.fingerprints.is_empty() {
+            return 0;
+        }
+        let (slots, _) = self.shape.place(tag);
+        slots
+            .iter()
+            .fold(0, |seen, slot| seen ^ self.fingerprint(*slot))
+    }
+
     fn fingerprint(&self, slot: usize) -> u8 {
         match self.grain {
             Grain::Fine => self.fingerprints[slot],

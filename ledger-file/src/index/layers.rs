@@ -2,14 +2,17 @@
 //!
 //! A file index has a filter, so that a layer without an answer usually costs a look into memory.
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use ledger_core::Direction;
 
 use super::active::Candidates;
 use super::change::{Change, ChangeKind};
-use super::hash::KeyHash;
+use super::filter::Grain;
+use super::hash::{KeyHash, stream_tag};
 use super::layer::{Layer, LayerAt};
+use super::sealed::SealedIndex;
 use super::{IndexError, Means, Spot, Stretch, Window};
 use crate::disk::Patience;
 use crate::format::{Position, StreamNumber};
@@ -46,6 +49,9 @@ pub(crate) struct Look<'a> {
 
 type Result<T, E = IndexError> = std::result::Result<T, E>;
 
+/// From how many layers on a glance at all of them is worth its time.
+const GLANCE_LAYERS_MIN: usize = 4;
+
 impl Look<'_> {
     /// The same look, at files that may be mapped where the asker may wait.
     pub(crate) fn mapped(mut self, may_map: bool) -> Self {
@@ -74,6 +80,7 @@ impl Look<'_> {
             direction,
             limit,
         };
+        self.glance_at_runs(stream);
         self.walk(stream, &window, |layer| {
             let left = limit - count(&out[known..]);
             layer.stretches(stream, &window.with_limit(left), out)?;
@@ -137,6 +144,31 @@ impl Look<'_> {
     /// Those of the files.
     pub(crate) fn newest_entry(&self, stream: StreamNumber) -> Result<Option<Spot>> {
         self.newest(|layer| layer.newest_entry(stream))
+    }
+
+    /// Has what will be looked at in many layers loaded into the processor's cache together, and not one after the other.
+    fn glance_at_runs(&self, stream: StreamNumber) {
+        if self.layers.len() < GLANCE_LAYERS_MIN {
+            return;
+        }
+        self.glance(Grain::Coarse, stream_tag(stream));
+        let runs = self.sealed().map(|it| it.glance_at_run(stream, self.means));
+        black_box(runs.fold(0, |seen, byte| seen ^ byte));
+    }
+
+    /// The same of their filters.
+    fn glance(&self, grain: Grain, tag: u32) {
+        if self.layers.len() >= GLANCE_LAYERS_MIN {
+            let filters = self.sealed().map(|it| it.glance(grain, tag));
+            black_box(filters.fold(0, |seen, byte| seen ^ byte));
+        }
+    }
+
+    fn sealed(&self) -> impl Iterator<Item = &SealedIndex> {
+        self.layers.iter().filter_map(|layer| match layer {
+            Layer::Sealed(index) => Some(&**index),
+            Layer::Memory(_) => None,
+        })
     }
 
     /// Shows `visit` the layers that can hold entries of `stream` in `window`, until it answers that it has enough.
@@ -227,6 +259,7 @@ impl Look<'_> {
         hash: KeyHash,
         take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
+        self.glance(Grain::Fine, hash.0);
         self.record(|layer| layer.name_records(hash), take)
     }
 

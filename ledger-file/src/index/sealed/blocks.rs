@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::layout::{
     BLOCK_BYTES, FILTERS, Guard, Header, ROWS_OFFSET, START_BYTES, Section, block_offset,
 };
+use super::nearby::{expected, rank, share};
 use super::recent::Recent;
 use super::rows::FirstRun;
 use super::writer::FINGERPRINTS_OF_A_ROW;
@@ -173,8 +174,8 @@ impl<'a> Blocks<'a> {
         let Some(fences) = self.contents.fences.get(blocks.clone()) else {
             return blocks.start..blocks.start;
         };
-        let first = fences.partition_point(|other| *other < fence);
-        let behind = fences.partition_point(|other| *other <= fence);
+        let first = rank(fences, expected(fences, fence), |other| other < fence);
+        let behind = rank(fences, first, |other| other <= fence);
         blocks.start + first.saturating_sub(1)..blocks.start + behind.max(1).min(fences.len())
     }
 
@@ -220,6 +221,24 @@ impl<'a> Blocks<'a> {
             contents.note_right(index);
         }
         Ok(Some(block))
+    }
+
+    /// Where a row with that fence should be in a section, if its block is in the map and was found to be right: for who
+    /// only wants it to be in the processor's cache.
+    pub(super) fn glance(&self, section: Section, fence: u64) -> Option<u8> {
+        let blocks = self.contents.header.blocks(section);
+        let fences = self.contents.fences.get(blocks.clone())?;
+        let steps = fences.len() * rows_per_block(section);
+        let place = share(fence, *fences.first()?, u64::MAX, steps as u64) as usize;
+        let block = (blocks.start + place / rows_per_block(section)).min(blocks.end - 1);
+        let map = self.contents.map.get()?.as_ref()?;
+        if !self.contents.was_right(block) {
+            return None;
+        }
+        let start = ROWS_OFFSET + place % rows_per_block(section) * section.row_bytes()?;
+        let start = block_offset(block as u64) as usize + start;
+        let row = map.bytes(start..start + 1)?;
+        Some(row[0] ^ fences[block - blocks.start] as u8)
     }
 
     /// Takes a block from memory or the file, and tells where it is at hand.
@@ -310,7 +329,51 @@ impl Blocks<'_> {
         let candidates = self.candidates(section, fence);
         let row = |block: usize| ((block - first) * rows_per_block(section)) as u32;
         let end = row(candidates.end).min(self.rows(section));
-        self.partition(section, row(candidates.start)..end, before)
+        let rows = row(candidates.start)..end;
+        let near = rows.start + self.row_expected(section, candidates.start, fence);
+        let rows = self.around(section, rows, near, &before)?;
+        self.partition(section, rows, before)
+    }
+
+    /// At which row of a block one with that fence is, if rows are as far from each other as they are on the average.
+    /// Tags and hashes are.
+    fn row_expected(&self, section: Section, block: usize, fence: u64) -> u32 {
+        let rows = rows_per_block(section) as u32;
+        let fences = &self.contents.fences;
+        match (fences.get(block), fences.get(block + 1)) {
+            (Some(from), Some(to)) if block + 1 < self.contents.header.blocks(section).end => {
+                share(fence, *from, *to, rows.into()) as u32
+            }
+            _ => rows / 2,
+        }
+    }
+
+    /// The part of `rows` in which the first that is not `before` is: looked for from `near` on, in steps that double.
+    fn around<const N: usize>(
+        &mut self,
+        section: Section,
+        rows: Range<u32>,
+        near: u32,
+        before: &impl Fn(&[u8; N]) -> bool,
+    ) -> Result<Range<u32>> {
+        let (mut low, mut high, mut step) = (rows.start, rows.end, 2);
+        let mut probe = near.min(rows.end.saturating_sub(1));
+        while low <= probe && probe < high {
+            let is_before = before(&self.row(section, probe)?);
+            match is_before {
+                true => low = probe + 1,
+                false => high = probe,
+            }
+            if low > rows.start && high < rows.end {
+                break;
+            }
+            probe = match is_before {
+                true => probe + step,
+                false => probe.saturating_sub(step),
+            };
+            step *= 2;
+        }
+        Ok(low..high)
     }
 
     /// The first of `rows` that is not `before`, or their end: block by block first, then within one.

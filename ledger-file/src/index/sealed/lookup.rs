@@ -13,7 +13,7 @@ use crate::format::{Position, StreamNumber};
 use crate::index::active::Candidates;
 use crate::index::change::{Change, ChangeKind, ChangeRow, Topic};
 use crate::index::filter::Grain;
-use crate::index::hash::{KeyHash, changes_tag, stream_tag};
+use crate::index::hash::{KeyHash, changes_tag, mix, stream_tag};
 use crate::index::{Means, Spot, Stretch, Window};
 
 impl SealedIndex {
@@ -169,6 +169,23 @@ impl SealedIndex {
         };
         contents.first_runs.put(stream.0, first);
         Ok(first)
+    }
+
+    /// Something of what a look for a tag looks at first, if it is in memory.
+    pub(in crate::index) fn glance(&self, grain: Grain, tag: u32) -> u8 {
+        let filter = self.filter_in_memory(grain);
+        filter.map_or(0, |filter| filter.glance(tag))
+    }
+
+    /// Something of what a look for `stream` looks at next, if it may be here.
+    pub(in crate::index) fn glance_at_run(&self, stream: StreamNumber, means: Means) -> u8 {
+        let filter = self.filter_in_memory(Grain::Coarse);
+        if !means.is_mapped() || !filter.is_some_and(|it| it.may_have(stream_tag(stream))) {
+            return 0;
+        }
+        let blocks = self.blocks(means);
+        let seen = blocks.map(|blocks| blocks.glance(Section::Runs, mix(stream.0)));
+        seen.ok().flatten().unwrap_or_default()
     }
 
     pub(in crate::index) fn dedup_keys(

@@ -10,6 +10,7 @@
 mod blocks;
 mod layout;
 mod lookup;
+mod nearby;
 mod packed;
 mod recent;
 mod rows;
@@ -116,6 +117,10 @@ impl SealedIndex {
         let filter = self.filter(grain, hashes.len(), means)?;
         let may_have = |index: &usize| filter.is_none_or(|it| it.may_have(hashes[*index].0));
         (0..hashes.len()).filter(may_have).try_for_each(visit)
+    }
+
+    fn filter_in_memory(&self, grain: Grain) -> Option<&Filter> {
+        self.contents.get()?.filters[grain as usize].get()
     }
 
     /// The filter of one grain, once so many questions were asked that it is worth being read; `asked` are now.
