@@ -144,6 +144,21 @@ impl FileMap {
         Some(unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(range.start), len) })
     }
 
+    /// Says that bytes here and there will be looked at: what lies around them is not worth reading.
+    pub(crate) fn here_and_there(self) -> Self {
+        let _heard = self.0.advise(Advice::Random);
+        self
+    }
+
+    /// Says that the bytes of `range` will be looked at soon, so that the disk is asked for them now. Does not wait for it.
+    pub(crate) fn will_soon_need(&self, range: Range<usize>) {
+        let end = range.end.min(self.0.len());
+        if let Some(len) = end.checked_sub(range.start) {
+            // Who is not heard waits longer, and no more.
+            let _heard = self.0.advise_range(Advice::WillNeed, range.start, len);
+        }
+    }
+
     /// Says that all bytes of `range` are about to be looked at, so that they are read and mapped at once, and not a page
     /// at a time.
     pub(crate) fn will_need(&self, range: Range<usize>) {

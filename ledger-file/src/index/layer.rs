@@ -220,6 +220,14 @@ impl<'a> LayerAt<'a> {
             Layer::Sealed(index) => index.frame(offset, self.means),
         }
     }
+
+    /// The frame that holds what is at `offset`, and where it ends, if that is in a file.
+    pub(super) fn frame_and_end(&self, offset: u32) -> Result<Option<(u32, u32)>> {
+        match self.layer {
+            Layer::Memory(_) => Ok(None),
+            Layer::Sealed(index) => index.frame_and_end(offset, self.means),
+        }
+    }
 }
 
 fn read(index: &RwLock<ActiveIndex>) -> RwLockReadGuard<'_, ActiveIndex> {

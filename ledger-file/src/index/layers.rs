@@ -365,16 +365,30 @@ impl Look<'_> {
     /// # Errors
     /// Those of the files.
     pub(crate) fn frame(&self, position: Position) -> Result<Option<Position>> {
-        let start = |layer: &Layer| layer.start() <= position;
-        let covering = self.layers.partition_point(start);
-        let Some(layer) = covering.checked_sub(1).and_then(|index| self.layer(index)) else {
+        let Some(layer) = self.covering(position) else {
             return Ok(None);
         };
-        if layer.segment() != position.segment() {
-            return Ok(None);
-        }
         let frame = layer.frame(position.offset())?;
         Ok(frame.map(|offset| Position::new(layer.segment(), offset)))
+    }
+
+    /// The frame that holds what is at `position`, and the offset at which it ends; none if that is not in a file.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn frame_and_end(&self, position: Position) -> Result<Option<(Position, u32)>> {
+        let Some(layer) = self.covering(position) else {
+            return Ok(None);
+        };
+        let frame = layer.frame_and_end(position.offset())?;
+        Ok(frame.map(|(offset, end)| (Position::new(layer.segment(), offset), end)))
+    }
+
+    fn covering(&self, position: Position) -> Option<LayerAt<'_>> {
+        let start = |layer: &Layer| layer.start() <= position;
+        let covering = self.layers.partition_point(start);
+        let layer = self.layer(covering.checked_sub(1)?)?;
+        (layer.segment() == position.segment()).then_some(layer)
     }
 }
 

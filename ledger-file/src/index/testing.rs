@@ -454,7 +454,15 @@ impl Model {
     fn check_frames(&self, layers: &Layers, below: Position) {
         let look = layers.at(below, Patience::Wait);
         for entry in self.visible(below) {
-            assert_eq!(look.frame(entry.spot.position).unwrap(), Some(entry.frame));
+            let position = entry.spot.position;
+            assert_eq!(look.frame(position).unwrap(), Some(entry.frame));
+            if let Some((frame, end)) = look.frame_and_end(position).unwrap() {
+                assert_eq!(frame, entry.frame);
+                let end = Position::new(position.segment(), end);
+                assert!(position < end);
+                let of_next = self.visible(LAST).map(|entry| entry.frame);
+                assert!(of_next.filter(|next| *next > frame).all(|next| next >= end));
+            }
         }
         assert_eq!(look.frame(Position::new(1, START - 1)).unwrap(), None);
     }
@@ -477,6 +485,7 @@ impl Model {
         }
         look.name::<(), IndexError>(text_hash(3, "a"), |_| Ok(None))?;
         look.names(None, 10)?;
+        look.frame_and_end(Position::new(1, 5000))?;
         look.frame(Position::new(1, 5000)).map(drop)
     }
 

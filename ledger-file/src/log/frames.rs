@@ -177,6 +177,13 @@ impl View<'_> {
         }
     }
 
+    /// Says that a range of a segment will be read soon, if it will be read where it is mapped.
+    pub(super) fn announce_range(&self, segment: &Segment, range: Range<u32>) {
+        if range.end <= self.settled_end(segment) {
+            segment.announce(range, self.shared.options.segment_bytes_max);
+        }
+    }
+
     /// Up to where a segment is as it always will be, and may be waited for. What another process writes can still be
     /// cut off until it is sealed.
     fn settled_end(&self, segment: &Segment) -> u32 {

@@ -9,7 +9,7 @@
 //! - an `append` is a `plan`, decided by `evidence`, and then a `section` for each stream; `retention`, `marks`, `names` and
 //!   `checkpoints` are the rarer changes;
 //! - the `seam` is where the store asks without waiting, and `followers` are woken;
-//! - a `view` is the log at one moment, through a `picture` of its `segment`s, of which it reads `frames` and `walk`s through entries
+//! - a `view` is the log at one moment, through a `picture` of its `segment`s, of which it `announce`s and reads `frames`, and `walk`s through entries
 //!   with whoever `visit`s them; what was `checked` is not checked again; `streams` remembers what was looked up last, those that are `resting` in few bytes; `read` makes pages, with the `changes`
 //!   made to entries since, and `scan` lends entries;
 //! - the `keeper` knows which files are the log, and `tidy` does what can be done later, `packing` of full segments last, which are then
@@ -17,6 +17,7 @@
 //! - `repair` takes out of a log what is damaged; both it and compaction write segments anew by `rewriting`.
 
 mod ahead;
+mod announce;
 mod append;
 mod calls;
 mod carry;

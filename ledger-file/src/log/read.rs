@@ -112,6 +112,10 @@ impl Reading<'_> {
         let number = self.state.number;
         let look = self.view.look();
         look.entries(number, ids, direction, limit, &mut stretches)?;
+        if stretches.len() > 1 {
+            let positions = stretches.iter().map(|stretch| stretch.position);
+            self.view.announce(positions)?;
+        }
         for stretch in stretches {
             let flow = match direction {
                 Direction::Ascending => self.view.entries(number, stretch, &mut each)?,
@@ -172,6 +176,7 @@ impl Reading<'_> {
         while !rest.is_empty() && !collected.is_full() {
             let limit = collected.room().min(LOOK_MAX);
             let spots = self.candidates(&mut rest, direction, limit, &collected.options.filter)?;
+            self.view.announce(spots.iter().map(|spot| spot.position))?;
             for spot in spots {
                 let changes = Changes::of(self.view, self.state.number, spot.id..spot.id + 1)?;
                 let flow = self

@@ -158,6 +158,13 @@ impl Segment {
         map.bytes(range.start as usize..range.end as usize)
     }
 
+    /// Asks the disk for bytes that are known to be in the file, and does not wait for them.
+    pub(super) fn announce(&self, range: Range<u32>, bytes_max: u64) {
+        if let Some(map) = self.map(bytes_max) {
+            map.will_soon_need(range.start as usize..range.end as usize);
+        }
+    }
+
     fn map(&self, bytes_max: u64) -> Option<&FileMap> {
         let map = self.map.get_or_init(|| {
             let len = self.file.len().map(|len| len.max(bytes_max));

@@ -116,11 +116,13 @@ impl Contents {
             return None;
         }
         let map = self.map.get_or_init(|| {
-            file.map(self.header.file_bytes()).unwrap_or_else(|error| {
-                let segment = self.header.origin.segment;
-                tracing::debug!(segment, %error, "an index cannot be mapped, and is read");
-                None
-            })
+            let map = file.map(self.header.file_bytes());
+            map.map(|map| map.map(FileMap::here_and_there))
+                .unwrap_or_else(|error| {
+                    let segment = self.header.origin.segment;
+                    tracing::debug!(segment, %error, "an index cannot be mapped, and is read");
+                    None
+                })
         });
         map.as_ref()
     }

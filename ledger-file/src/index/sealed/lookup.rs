@@ -323,6 +323,19 @@ impl SealedIndex {
         self.blocks(means)?.floor(Section::Frames, offset)
     }
 
+    pub(in crate::index) fn frame_and_end(
+        &self,
+        offset: u32,
+        means: Means,
+    ) -> Result<Option<(u32, u32)>> {
+        let mut blocks = self.blocks(means)?;
+        let Some(frame) = blocks.floor(Section::Frames, offset)? else {
+            return Ok(None);
+        };
+        let next = blocks.above(Section::Frames, offset)?;
+        Ok(Some((frame, next.unwrap_or(self.to))))
+    }
+
     fn position(&self, offset: u32) -> Position {
         Position::new(self.origin.segment, offset)
     }

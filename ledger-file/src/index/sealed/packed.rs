@@ -101,6 +101,16 @@ impl<'a> Group<'a> {
 
     /// The greatest offset that is not greater than `offset`.
     pub(super) fn floor(&self, offset: u32) -> Option<u32> {
+        self.get(self.behind(offset)?.checked_sub(1)?)
+    }
+
+    /// The least offset that is greater than `offset`.
+    pub(super) fn above(&self, offset: u32) -> Option<u32> {
+        self.get(self.behind(offset)?)
+    }
+
+    /// How many offsets are not greater than `offset`.
+    fn behind(&self, offset: u32) -> Option<usize> {
         let (mut low, mut high) = self.around(offset);
         while low < high {
             let middle = (low + high) / 2;
@@ -109,7 +119,7 @@ impl<'a> Group<'a> {
                 false => high = middle,
             }
         }
-        self.get(low.checked_sub(1)?)
+        Some(low)
     }
 
     /// Up to where offsets are surely not greater than `offset`, and from where on they surely are: none is below the
@@ -205,6 +215,8 @@ mod tests {
             let group = Group::read(&bytes).unwrap();
             let floor = offsets.iter().copied().rfind(|offset| *offset <= asked);
             prop_assert_eq!(group.floor(asked), floor);
+            let above = offsets.iter().copied().find(|offset| *offset > asked);
+            prop_assert_eq!(group.above(asked), above);
         }
 
         #[test]
@@ -212,6 +224,7 @@ mod tests {
             if let Ok(group) = Group::read(&bytes) {
                 group.get(index);
                 group.floor(index as u32);
+                group.above(index as u32);
             }
         }
     }

@@ -194,6 +194,32 @@ impl Blocks<'_> {
         let Some(block) = self.last_candidate(section, offset.into()) else {
             return Ok(None);
         };
+        match self.group_behind(block, offset)?.checked_sub(1) {
+            Some(last) => Ok(self.group(block, last)?.floor(offset)),
+            None => Ok(None),
+        }
+    }
+
+    /// The least offset in a packed section that is greater than `offset`.
+    pub(super) fn above(&mut self, section: Section, offset: u32) -> Result<Option<u32>> {
+        let Some(block) = self.last_candidate(section, offset.into()) else {
+            return Ok(None);
+        };
+        let behind = self.group_behind(block, offset)?;
+        if let Some(last) = behind.checked_sub(1)
+            && let Some(above) = self.group(block, last)?.above(offset)
+        {
+            return Ok(Some(above));
+        }
+        if behind < self.rows_in(block)? {
+            return Ok(self.group(block, behind)?.get(0));
+        }
+        let is_last = block + 1 >= self.contents.header.blocks(section).end;
+        Ok((!is_last).then(|| self.fence(block + 1) as u32))
+    }
+
+    /// The first group of a block that begins behind `offset`.
+    fn group_behind(&mut self, block: usize, offset: u32) -> Result<usize> {
         let (mut low, mut high) = (0, self.rows_in(block)?);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -202,10 +228,7 @@ impl Blocks<'_> {
                 false => high = middle,
             }
         }
-        match low.checked_sub(1) {
-            Some(last) => Ok(self.group(block, last)?.floor(offset)),
-            None => Ok(None),
-        }
+        Ok(low)
     }
 
     fn group(&mut self, block: usize, row: usize) -> Result<Group<'_>> {
