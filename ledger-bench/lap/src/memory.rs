@@ -24,15 +24,28 @@ pub(crate) fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// The most memory that this process ever held at a time, in KiB.
+/// The most memory that this process ever held at a time, in KiB: with the pages of files that it has mapped, which the
+/// system can take back at any time.
 ///
 /// # Errors
 /// If the system does not tell.
 pub fn peak_kib() -> Result<u64> {
+    told_kib("VmHWM:")
+}
+
+/// The memory of its own that this process holds now, in KiB: without the pages of files.
+///
+/// # Errors
+/// If the system does not tell.
+pub fn own_kib() -> Result<u64> {
+    told_kib("RssAnon:")
+}
+
+fn told_kib(what: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let peak = status
+    let kib = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"))
-        .ok_or("this system does not tell the peak memory of a process")?;
-    Ok(peak.trim().parse()?)
+        .find_map(|line| line.strip_prefix(what)?.strip_suffix("kB"))
+        .ok_or("this system does not tell the memory of a process")?;
+    Ok(kib.trim().parse()?)
 }

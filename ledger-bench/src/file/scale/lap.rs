@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 
 use ledger_core::{Batch, Filter, ReadOptions};
 use ledger_file::Log;
-use ledger_lap::{Measured, Number, Outcome, Result, memory};
+use ledger_lap::{Measured, Number, Result, memory};
 
 use super::site;
-use super::task::{Entries, RARE_KEYS, TEN, Task, rare_key};
+use super::task::{Entries, Found, RARE_KEYS, TEN, Task, Warmth, rare_key};
 
 const BATCH: u64 = 1_000;
 
 /// How many single appends or reads are measured.
 const SINGLES: u64 = 20_000;
+
+/// How many batches are appended between two looks at the memory.
+const BATCHES_BETWEEN_LOOKS: u64 = 20;
 
 /// How many keys are looked up.
 const LOOK_UPS: u64 = 20;
@@ -32,40 +35,50 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
         return Ok(false);
     }
     let task = serde_json::from_str(task)?;
-    let outcome = match measure(Path::new(dir), task) {
-        Ok(measured) => Outcome::Measured(measured),
-        Err(error) => Outcome::Failed(error.to_string()),
-    };
-    writeln!(stdout(), "{}", serde_json::to_string(&outcome)?)?;
+    let found = measure(Path::new(dir), task).map_err(|error| error.to_string());
+    writeln!(stdout(), "{}", serde_json::to_string(&found)?)?;
     stdin().read_to_end(&mut Vec::new())?;
     Ok(true)
 }
 
-fn measure(dir: &Path, task: Task) -> Result<Measured> {
+fn measure(dir: &Path, task: Task) -> Result<Found> {
     let start = Instant::now();
     let log = site::open(dir)?;
     let opened = start.elapsed();
+    let mut own_kib = 0;
     let (records, time) = match task {
-        Task::Fill(entries) => fill(&log, entries)?,
+        Task::Fill(entries) => fill(&log, entries, &mut own_kib)?,
         Task::Open => (1, opened),
         Task::AppendOne(entries) => append_one(&log, entries)?,
         Task::ReadTen(entries) => read_ten(&log, entries)?,
-        Task::OneKey { entries, cold } => one_key(&log, dir, entries, cold)?,
+        Task::OneKey { entries, warmth } => {
+            log.close()?;
+            return one_key(dir, entries, warmth);
+        }
     };
-    let memory_peak_kib = memory::peak_kib()?;
+    let found = found(records, time, own_kib)?;
     match task {
         // To be killed with everything still open.
         Task::Fill(_) => std::mem::forget(log),
         _ => log.close()?,
     }
-    Ok(Measured {
-        records: vec![records],
-        time,
-        memory_peak_kib,
+    Ok(found)
+}
+
+/// What was found, with the memory of now.
+fn found(records: u64, time: Duration, own_kib: u64) -> Result<Found> {
+    Ok(Found {
+        measured: Measured {
+            records: vec![records],
+            time,
+            memory_peak_kib: memory::peak_kib()?,
+        },
+        own_kib: own_kib.max(memory::own_kib()?),
     })
 }
 
-fn fill(log: &Log, entries: Entries) -> Result<(u64, Duration)> {
+/// Fills the log, and looks at the memory every so many batches.
+fn fill(log: &Log, entries: Entries, own_kib: &mut u64) -> Result<(u64, Duration)> {
     let mut time = Duration::ZERO;
     for first in (0..entries.count).step_by(BATCH as usize) {
         let count = BATCH.min(entries.count - first);
@@ -77,6 +90,9 @@ fn fill(log: &Log, entries: Entries) -> Result<(u64, Duration)> {
         if appended as u64 != count || receipts.iter().any(|it| it.appended() != it.outcomes.len())
         {
             return Err("an entry was taken for one that is there".into());
+        }
+        if first % (BATCHES_BETWEEN_LOOKS * BATCH) == 0 {
+            *own_kib = memory::own_kib()?.max(*own_kib);
         }
     }
     Ok((entries.count, time))
@@ -125,23 +141,29 @@ fn read_ten(log: &Log, entries: Entries) -> Result<(u64, Duration)> {
     Ok((SINGLES, time))
 }
 
-fn one_key(log: &Log, dir: &Path, entries: Entries, cold: bool) -> Result<(u64, Duration)> {
+fn one_key(dir: &Path, entries: Entries, warmth: Warmth) -> Result<Found> {
     let mut time = Duration::ZERO;
-    if !cold {
-        look_up(log, entries, 0)?;
+    let mut log = site::open(dir)?;
+    if warmth == Warmth::Warm {
+        look_up(&log, entries, 0)?;
     }
     for number in 0..LOOK_UPS {
-        // Warm is the same key again and again; cold a key that nobody has asked for.
-        let key = match cold {
-            true => number % RARE_KEYS,
-            false => 0,
+        let key = match warmth {
+            Warmth::Warm => 0,
+            Warmth::ColdIndexes | Warmth::Cold => {
+                // What is mapped stays in memory, whatever the system is told.
+                log.close()?;
+                drop(log);
+                site::chill(dir, warmth)?;
+                log = site::open(dir)?;
+                number % RARE_KEYS
+            }
         };
-        if cold {
-            site::chill(dir)?;
-        }
-        time += look_up(log, entries, key)?;
+        time += look_up(&log, entries, key)?;
     }
-    Ok((LOOK_UPS, time))
+    let found = found(LOOK_UPS, time, 0)?;
+    log.close()?;
+    Ok(found)
 }
 
 fn look_up(log: &Log, entries: Entries, key: u64) -> Result<Duration> {

@@ -1,6 +1,7 @@
 //! What a measurement works on: an opened log, and the entries that are made for it.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use ledger_core::{Batch, NewEntry, Payload, StreamName};
@@ -8,7 +9,7 @@ use ledger_file::Log;
 use ledger_lap::{Number, Promise, Result};
 use rustix::fs::{Advice, fadvise};
 
-use super::task::Entries;
+use super::task::{Entries, Warmth};
 use crate::file::ledger::options;
 
 const PAYLOAD_BYTES: usize = 100;
@@ -58,12 +59,18 @@ pub(super) fn batches(entries: Entries, first: u64, count: u64) -> Vec<Batch<u64
     }
 }
 
-/// Makes the system forget what it has cached of the files in `dir`.
-pub(super) fn chill(dir: &Path) -> Result<()> {
+/// Makes the system forget what it has cached of the files in `dir` that should be cold, and cache the others. No
+/// process may have them mapped.
+pub(super) fn chill(dir: &Path, warmth: Warmth) -> Result<()> {
     for found in fs::read_dir(dir)? {
-        let file = File::open(found?.path())?;
+        let path = found?.path();
+        let mut file = File::open(&path)?;
         file.sync_all()?;
-        fadvise(&file, 0, None, Advice::DontNeed)?;
+        let is_index = path.extension().is_some_and(|it| it == "index");
+        match warmth {
+            Warmth::ColdIndexes if !is_index => drop(io::copy(&mut file, &mut io::sink())?),
+            _ => fadvise(&file, 0, None, Advice::DontNeed)?,
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What a process of the scale rows can be told to do: plain data, handed to it as an argument.
 
+use ledger_lap::Measured;
 use serde::{Deserialize, Serialize};
 
 /// One measurement.
@@ -13,13 +14,32 @@ pub(super) enum Task {
     AppendOne(Entries),
     /// Reads ten entries at a time from streams of a filled log, here and there.
     ReadTen(Entries),
-    /// Reads the 100 entries of one key, again and again with another key; cold: nothing of the log is in memory.
+    /// Reads the 100 entries of one key, again and again.
     OneKey {
         /// What is in the log.
         entries: Entries,
-        /// Whether the system's cache is emptied before each of them.
-        cold: bool,
+        /// What of it is in memory.
+        warmth: Warmth,
     },
+}
+
+/// What of a log is in memory when a key is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Warmth {
+    /// All of it: the same key is looked up again and again.
+    Warm,
+    /// The segments, but not the indexes; each time the log was just opened, and it is another key.
+    ColdIndexes,
+    /// Nothing. Otherwise as before.
+    Cold,
+}
+
+/// What a measurement found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Found {
+    pub(super) measured: Measured,
+    /// The most memory of its own that the process held when it was looked at; without what it has mapped of files.
+    pub(super) own_kib: u64,
 }
 
 /// What is in a log.
