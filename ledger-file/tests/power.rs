@@ -18,7 +18,7 @@ use ledger_file::Log;
 use support::{diary, run};
 
 /// How often the power of each file system is cut, unless `LEDGER_POWER_CUTS` says otherwise.
-const CUTS: u64 = 30;
+const CUTS: u64 = 150;
 
 /// Shuts the file system of its argument down; nothing is flushed before.
 const SHUTDOWN: &str = "
