@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{batch, entry, place};
+use common::{Place, batch, entry, place};
 use ledger_core::{ReadOptions, Store, Timestamp};
 use ledger_mongo::MongoStore;
 use ledger_mongo::mongodb::Client;
@@ -34,9 +34,8 @@ async fn watched_client(url: &str, concerns: &Concerns) -> Client {
     Client::with_options(options).expect("the options make sense")
 }
 
-#[tokio::test]
-async fn all_reads_of_a_page_are_of_the_moment_of_the_first() {
-    let Some(place) = place().await else { return };
+/// A store that notes the concern of each of its reads, with one entry in the stream `s`.
+async fn watched_store(place: &Place) -> (MongoStore, Concerns) {
     let concerns = Concerns::default();
     let client = watched_client(&place.url, &concerns).await;
     let database = client.database(&place.database);
@@ -44,6 +43,13 @@ async fn all_reads_of_a_page_are_of_the_moment_of_the_first() {
     let store = store.expect("the store opens");
     let one = batch("s", [entry("one")]);
     store.append(one).await.expect("the append succeeds");
+    (store, concerns)
+}
+
+#[tokio::test]
+async fn all_reads_of_a_page_are_of_the_moment_of_the_first() {
+    let Some(place) = place().await else { return };
+    let (store, concerns) = watched_store(&place).await;
     concerns.lock().unwrap().clear();
     let since = ReadOptions::new().since(Timestamp::from_micros(1));
     let page = store.read(&"s".into(), &since).await.unwrap();
@@ -108,13 +114,7 @@ async fn what_a_reader_knows_of_a_stream_is_not_believed() {
 #[tokio::test]
 async fn the_head_of_a_page_of_a_known_stream_is_of_the_same_moment() {
     let Some(place) = place().await else { return };
-    let concerns = Concerns::default();
-    let client = watched_client(&place.url, &concerns).await;
-    let database = client.database(&place.database);
-    let store = MongoStore::with_database(&database, place.options()).await;
-    let store = store.expect("the store opens");
-    let one = batch("s", [entry("one")]);
-    store.append(one).await.expect("the append succeeds");
+    let (store, concerns) = watched_store(&place).await;
     assert_eq!(read(&store, "s").await.0, [1]);
     concerns.lock().unwrap().clear();
     assert_eq!(read(&store, "s").await.2, Some(1));
