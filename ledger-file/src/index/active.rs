@@ -507,9 +507,8 @@ impl ActiveIndex {
 
     /// The run with that index, up to the ordinal `end`.
     fn run(&self, index: u32, end: u32) -> VisibleRun {
-        let run = self.run_at(index);
-        let next = self.runs.get(index as usize + 1);
-        let behind = next.map_or(self.entries(), |next| next.ordinal);
+        let (run, count) = self.run_and_count(index);
+        let behind = run.ordinal + count;
         VisibleRun {
             first_id: run.first_id,
             ordinals: run.ordinal..behind.min(end).max(run.ordinal),

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::layout::{
     BLOCK_BYTES, FILTERS, Guard, Header, ROWS_OFFSET, START_BYTES, Section, block_offset,
 };
-use super::nearby::{expected, rank, share};
+use super::nearby::{around, expected, rank, share};
 use super::recent::Recent;
 use super::rows::FirstRun;
 use super::writer::FINGERPRINTS_OF_A_ROW;
@@ -329,53 +329,26 @@ impl Blocks<'_> {
     ) -> Result<u32> {
         let first = self.contents.header.blocks(section).start;
         let candidates = self.candidates(section, fence);
-        let row = |block: usize| ((block - first) * rows_per_block(section)) as u32;
-        let end = row(candidates.end).min(self.rows(section));
-        let rows = row(candidates.start)..end;
+        let row = |block: usize| (block - first) * rows_per_block(section);
+        let rows = row(candidates.start)..row(candidates.end).min(self.rows(section) as usize);
         let near = rows.start + self.row_expected(section, candidates.start, fence);
-        let rows = self.around(section, rows, near, &before)?;
-        self.partition(section, rows, before)
+        let near = near.min(rows.end.saturating_sub(1));
+        let is_before = |row| Ok(before(&self.row(section, row as u32)?));
+        let rows = around::<IndexError>(rows, near, 2, is_before)?;
+        self.partition(section, rows.start as u32..rows.end as u32, before)
     }
 
     /// At which row of a block one with that fence is, if rows are as far from each other as they are on the average.
     /// Tags and hashes are.
-    fn row_expected(&self, section: Section, block: usize, fence: u64) -> u32 {
-        let rows = rows_per_block(section) as u32;
+    fn row_expected(&self, section: Section, block: usize, fence: u64) -> usize {
+        let rows = rows_per_block(section);
         let fences = &self.contents.fences;
         match (fences.get(block), fences.get(block + 1)) {
             (Some(from), Some(to)) if block + 1 < self.contents.header.blocks(section).end => {
-                share(fence, *from, *to, rows.into()) as u32
+                share(fence, *from, *to, rows as u64) as usize
             }
             _ => rows / 2,
         }
-    }
-
-    /// The part of `rows` in which the first that is not `before` is: looked for from `near` on, in steps that double.
-    fn around<const N: usize>(
-        &mut self,
-        section: Section,
-        rows: Range<u32>,
-        near: u32,
-        before: &impl Fn(&[u8; N]) -> bool,
-    ) -> Result<Range<u32>> {
-        let (mut low, mut high, mut step) = (rows.start, rows.end, 2);
-        let mut probe = near.min(rows.end.saturating_sub(1));
-        while low <= probe && probe < high {
-            let is_before = before(&self.row(section, probe)?);
-            match is_before {
-                true => low = probe + 1,
-                false => high = probe,
-            }
-            if low > rows.start && high < rows.end {
-                break;
-            }
-            probe = match is_before {
-                true => probe + step,
-                false => probe.saturating_sub(step),
-            };
-            step *= 2;
-        }
-        Ok(low..high)
     }
 
     /// The first of `rows` that is not `before`, or their end: block by block first, then within one.

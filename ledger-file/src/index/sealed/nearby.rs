@@ -1,17 +1,25 @@
 //! Searching from where something should be, if it lies as evenly as hashes do.
 
-/// How many of `fences` are `before`, which holds for a first part of them: looked for from `near` on, in steps that
-/// double.
-pub(super) fn rank(fences: &[u64], near: usize, before: impl Fn(u64) -> bool) -> usize {
-    let (mut low, mut high, mut step) = (0, fences.len(), 1);
+use std::convert::Infallible;
+use std::ops::Range;
+
+/// The part of `places` in which the first that is not `before` is, or their end: looked for from `near` on, in steps that
+/// begin with `step` and double.
+pub(super) fn around<E>(
+    places: Range<usize>,
+    near: usize,
+    mut step: usize,
+    mut before: impl FnMut(usize) -> Result<bool, E>,
+) -> Result<Range<usize>, E> {
+    let Range { mut start, mut end } = places;
     let mut probe = near;
-    while low <= probe && probe < high {
-        let is_before = before(fences[probe]);
+    while start <= probe && probe < end {
+        let is_before = before(probe)?;
         match is_before {
-            true => low = probe + 1,
-            false => high = probe,
+            true => start = probe + 1,
+            false => end = probe,
         }
-        if low > 0 && high < fences.len() {
+        if start > places.start && end < places.end {
             break;
         }
         probe = match is_before {
@@ -20,7 +28,14 @@ pub(super) fn rank(fences: &[u64], near: usize, before: impl Fn(u64) -> bool) ->
         };
         step *= 2;
     }
-    low + fences[low..high].partition_point(|fence| before(*fence))
+    Ok(start..end)
+}
+
+/// How many of `fences` are `before`, which holds for a first part of them: looked for from `near` on.
+pub(super) fn rank(fences: &[u64], near: usize, before: impl Fn(u64) -> bool) -> usize {
+    let is_before = |place: usize| Ok::<_, Infallible>(before(fences[place]));
+    let Ok(part) = around(0..fences.len(), near, 1, is_before);
+    part.start + fences[part].partition_point(|fence| before(*fence))
 }
 
 /// Where `fence` would be among `fences` if they were all as far from each other.
