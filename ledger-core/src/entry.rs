@@ -185,19 +185,14 @@ impl<I, T> Entry<I, T> {
     /// Makes the entry that a store gives back for `new`, recorded at `recorded_at` under `id`.
     pub fn recorded(id: I, stream: StreamName, recorded_at: Timestamp, new: NewEntry<T>) -> Self {
         Self {
-            id,
-            stream,
-            value: new.value,
             kind: new.kind,
             order_key: new.order_key,
             dedup_key: new.dedup_key,
             schema_version: new.schema_version,
             metadata: new.metadata,
             tags: new.tags,
-            annotations: Sparse::new(),
-            recorded_at,
-            updated_at: None,
             expires_at: new.expires_at,
+            ..Self::new(id, stream, recorded_at, new.value)
         }
     }
 
