@@ -1,12 +1,13 @@
 //! Which frames of a segment were found to be right: a point read need not go over all of a large one each time.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::PoisonError;
 
 use hashbrown::HashTable;
 use ledger_core::Timestamp;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::format::{Append, Frame, Malformed, Record, StreamNumber};
+use crate::sync::plain::RwLock;
 
 /// Large frames whose checksums were right since the log was opened, and sections of them.
 #[derive(Debug, Default)]

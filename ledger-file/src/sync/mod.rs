@@ -25,10 +25,10 @@ pub(crate) use instrumented::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLock
 /// What no scheduler needs to know of.
 pub(crate) mod plain {
     #[cfg(not(ledger_tsan))]
-    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, RwLock};
 
     #[cfg(ledger_tsan)]
-    pub(crate) use super::instrumented::{Condvar, Mutex, MutexGuard, OnceLock};
+    pub(crate) use super::instrumented::{Condvar, Mutex, MutexGuard, OnceLock, RwLock};
 }
 
 #[cfg(ledger_tsan)]
