@@ -62,7 +62,8 @@ impl Question for PageOf {
 }
 
 impl PageOf {
-    /// What the stream's head may be like, if the page can be asked for by that.
+    /// What the stream's head may be like, if the page can be asked for by that: one that is held whole, as the server
+    /// sent it, until the head is there.
     fn guess(&self, database: &Database) -> Option<Head> {
         let is_fit = self.options.since.is_none() && self.options.limit <= ROOM_MAX;
         is_fit.then(|| database.known.guess(&self.stream)).flatten()
@@ -162,10 +163,12 @@ impl Collected {
         head: &Head,
     ) -> Result<(), Failure> {
         let mut documents = Elements::of(batch.doc_slices()?.as_bytes())?;
+        let mut made = 0_usize;
         while let Some((_, document)) = documents.next()? {
             let document = document.as_document().ok_or(Malformed)?;
             self.take(row::read(document, stream)?, head);
-            if self.entries.len().is_multiple_of(TURN) {
+            made += 1;
+            if made.is_multiple_of(TURN) {
                 tokio::task::yield_now().await;
             }
         }
