@@ -306,10 +306,15 @@ impl Database {
         if let Some(connection) = self.warm.take() {
             return Ok(connection);
         }
-        self.pool.acquire().await.map_err(|error| match error {
-            SqlxError::PoolTimedOut if self.is_exhausted() => Failure::Exhausted(Arc::new(error)),
-            error => Failure::not_connected(error),
-        })
+        // Boxed, so that those who find a connection, which is nearly all, carry no room for this one's state about.
+        Box::pin(self.pool.acquire())
+            .await
+            .map_err(|error| match error {
+                SqlxError::PoolTimedOut if self.is_exhausted() => {
+                    Failure::Exhausted(Arc::new(error))
+                }
+                error => Failure::not_connected(error),
+            })
     }
 
     /// Gives back a connection that is ready for the next statement.
