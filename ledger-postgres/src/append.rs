@@ -46,7 +46,7 @@ impl Call {
     }
 
     /// The entry of a call that has no other and no condition, as most have. It goes without arrays.
-    fn lone_entry(&self) -> Option<&NewEntry> {
+    pub(crate) fn lone_entry(&self) -> Option<&NewEntry> {
         match self.batches.as_slice() {
             [batch] if batch.condition.is_none() && batch.entries.len() == 1 => {
                 batch.entries.first()

@@ -72,6 +72,16 @@ impl Failure {
         matches!(self, Self::Statement(_)) && !self.is_lost_connection()
     }
 
+    /// Whether the statement did its work, and there was none.
+    pub(crate) fn is_no_row(&self) -> bool {
+        matches!(self, Self::Statement(source) if matches!(**source, SqlxError::RowNotFound))
+    }
+
+    /// Whether something is taken that must be unique.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.code() == Some("23505")
+    }
+
     fn code(&self) -> Option<&str> {
         match self {
             Self::Exhausted(source) | Self::NotConnected(source) | Self::Statement(source) => {

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::append::{Bond, Call, Outcomes};
 use crate::database::{Database, Entered};
 use crate::error::Failure;
+use crate::plain::Plain;
 use crate::relay::Relay;
 use crate::sql::Sql;
 
@@ -28,6 +29,7 @@ const TURNS_MAX: u32 = 16;
 pub(crate) struct Groups {
     database: Database,
     sql: Arc<Sql>,
+    plain: Plain,
     clock: Option<Arc<dyn Clock>>,
     lanes: Mutex<Lanes>,
 }
@@ -57,6 +59,7 @@ impl Groups {
         Arc::new(Self {
             database,
             sql,
+            plain: Plain::default(),
             clock,
             lanes: Mutex::default(),
         })
@@ -168,6 +171,12 @@ impl Groups {
     }
 
     async fn try_call(&self, call: &Call) -> Result<Vec<Result<Outcomes>>, Failure> {
+        let plain = self
+            .plain
+            .append(call, &self.database, &self.sql, self.now());
+        if let Some(outcome) = plain.await? {
+            return Ok(vec![outcome.map(|outcome| vec![outcome])]);
+        }
         let arguments = || call.arguments(self.now());
         let row = self
             .database

@@ -22,9 +22,9 @@
 //! # Rooms
 //! `options` and `store` are what users see. Behind them: `schema` installs the tables and the functions in them, `sql`
 //! holds every statement, and `database` runs one, in a task of its own where it changes something. `group` gathers
-//! appends and `append` speaks with the function that makes them; `read`, `retention`, `marks`, `streams` and
-//! `checkpoints` are what else can be asked for. `row`, `text` and `json` say how an entry lies in its table, and
-//! `watch` notices what other openings commit.
+//! appends, `plain` makes the plain case of one with a single statement, and `append` speaks with the functions that make
+//! all others; `read`, `retention`, `marks`, `streams` and `checkpoints` are what else can be asked for. `row`,
+//! `text` and `json` say how an entry lies in its table, and `watch` notices what other openings commit.
 
 mod append;
 mod checkpoints;
@@ -35,6 +35,7 @@ mod health;
 mod json;
 mod marks;
 mod options;
+mod plain;
 #[cfg(test)]
 mod plans;
 mod read;

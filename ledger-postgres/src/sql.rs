@@ -79,6 +79,14 @@ macro_rules! statements {
 
 statements! {
     append = "SELECT * FROM @append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    /// Takes what `append_one` takes.
+    append_plain = "WITH s AS (UPDATE @streams s SET head = s.head + 1, bytes = s.bytes + $3, \
+        recorded_at = greatest(s.recorded_at, @clock($2)) WHERE s.name = $1 \
+        RETURNING s.stream_id, s.head, s.recorded_at) \
+        INSERT INTO @entries (stream_id, id, recorded_at, expires_at, schema_version, kind, order_key, dedup_key, \
+        content_type, payload, payload_bytes, metadata, tags) \
+        SELECT s.stream_id, s.head, s.recorded_at, $4, $5, $6, $7, $8, $9, $10::text::json, $11, $12::text::jsonb, \
+        $13::text::jsonb FROM s RETURNING id, @notify($1)";
     append_one = "SELECT @append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::json, $11, $12::text::jsonb, \
         $13::text::jsonb)";
     trim = "SELECT @trim($1, $2)";
