@@ -58,6 +58,8 @@ pub(crate) enum Mistake {
     TailNotCut,
     /// A bad frame ends the log whatever later frames claim.
     ClaimIgnored,
+    /// Zeroes are written without regard to what is there already.
+    ZeroesOverFrames,
     /// A read error ends the log.
     ReadErrorIsTheEnd,
     /// A segment that is missing is passed over.

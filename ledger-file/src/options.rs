@@ -70,6 +70,8 @@ pub struct FileOptions {
     /// disk that fails to deliver a page then ends the process with a signal, where a read would answer
     /// [`Engine`](ledger_core::Error::Engine). Default: true.
     pub mapped_reads: bool,
+    /// Whether zeroes are written ahead also without a thread, by whoever appends: so that the simulation sees them.
+    pub(crate) zeroes_inline: bool,
 }
 
 /// Whether something is compressed.
@@ -111,6 +113,7 @@ impl Default for FileOptions {
             group_wait: Duration::from_micros(60),
             stream_cache_bytes: 28 << 20,
             mapped_reads: true,
+            zeroes_inline: false,
         }
     }
 }
@@ -223,6 +226,11 @@ impl FileOptions {
 }
 
 impl FileOptions {
+    /// Whether anybody writes zeroes ahead of the writer.
+    pub(crate) fn writes_zeroes(&self) -> bool {
+        self.housekeeping == Housekeeping::Thread || self.zeroes_inline
+    }
+
     /// Refuses to promise syncs at intervals that no thread would make.
     pub(crate) fn check_intervals(&self) -> Result<()> {
         match (self.durability, self.housekeeping) {

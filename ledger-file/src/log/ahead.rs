@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crate::disk::{Access, Disk, DiskFile, write_zeroes};
+use crate::fault::{Mistake, is_planted};
 use crate::format::Position;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 
@@ -68,7 +69,9 @@ impl Ahead {
             frontier.file = None;
         }
         frontier.written = end;
-        self.zeroed.fetch_max(end.as_u64(), Ordering::AcqRel);
+        if !is_planted(Mistake::ZeroesOverFrames) {
+            self.zeroed.fetch_max(end.as_u64(), Ordering::AcqRel);
+        }
         self.is_wanted.store(true, Ordering::Release);
     }
 

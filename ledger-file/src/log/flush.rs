@@ -17,7 +17,6 @@ use crate::disk::{DiskFile, Patience, failure, write_all_at};
 use crate::error::{Failure, Fault, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::Position;
-use crate::options::Housekeeping;
 
 /// A group that takes no more members, with what is to be written for them.
 #[derive(Debug)]
@@ -94,7 +93,7 @@ impl Shared {
 
     fn write_and_sync(&self, flush: Flush) -> Result<(), Fault> {
         let (file, base) = (&*flush.file, flush.base.offset());
-        if self.options.housekeeping == Housekeeping::Thread {
+        if self.options.writes_zeroes() {
             self.ahead.reserve(&flush.file_name, flush.end);
         }
         if let Err(error) = write_all_at(file, &flush.bytes, base.into()) {

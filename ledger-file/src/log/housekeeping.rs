@@ -107,13 +107,23 @@ impl Shared {
         self.signal.changed.notify_all();
     }
 
-    /// Has it write zeroes ahead of the writer.
+    /// Has it write zeroes ahead of the writer: at once if there is no thread for it.
     pub(super) fn zero_ahead(self: &Arc<Self>) {
+        if self.options.housekeeping == Housekeeping::Inline {
+            return self.write_zeroes();
+        }
         let mut told = self.signal.lock();
         told.wants_zeroes = true;
         self.begin_thread(&mut told);
         drop(told);
         self.signal.changed.notify_all();
+    }
+
+    /// Whoever flushes does without zeroes as well.
+    fn write_zeroes(&self) {
+        if let Err(error) = self.ahead.write(&*self.disk) {
+            tracing::debug!(%error, "no zeroes ahead of the writer");
+        }
     }
 
     /// Has it seen to what can go now that entries were `removed`.
@@ -139,10 +149,8 @@ impl Shared {
 
     fn keep_house(self: Arc<Self>) {
         while let Some(work) = self.signal.wait(self.interval()) {
-            if work.wants_zeroes
-                && let Err(error) = self.ahead.write(&*self.disk)
-            {
-                tracing::debug!(%error, "no zeroes ahead of the writer");
+            if work.wants_zeroes {
+                self.write_zeroes();
             }
             if work.is_untidy {
                 self.tidy_on();

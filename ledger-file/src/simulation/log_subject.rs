@@ -26,7 +26,11 @@ pub(crate) struct LogSubject {
 
 /// How the log of a history is opened.
 pub(crate) fn options(setup: &Setup, clock: Arc<ManualClock>) -> FileOptions {
-    FileOptions::default()
+    let options = FileOptions {
+        zeroes_inline: setup.zeroes_ahead,
+        ..FileOptions::default()
+    };
+    options
         .with_clock(clock as Arc<dyn Clock>)
         .with_durability(setup.durability)
         .with_segment_bytes_max(setup.segment_bytes)

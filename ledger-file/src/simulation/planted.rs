@@ -23,6 +23,7 @@ const SYNC: Setup = Setup {
     stage_bytes: 4 << 10,
     calls: 40,
     sealed_compression: Compression::Off,
+    zeroes_ahead: false,
 };
 
 const STAGED: Setup = Setup {
@@ -255,6 +256,7 @@ found! {
     a_clock_that_is_believed: ClockTrusted, crashes(SYNC);
     a_sync_that_is_tried_again: SyncRetried, trouble(SYNC, DiskCall::Sync, Trouble::Io);
     readers_who_see_what_is_not_durable: VisibleBeforeDurable, trouble(SYNC, DiskCall::Sync, Trouble::Io);
+    zeroes_that_are_written_over_frames: ZeroesOverFrames, crashes(SYNC.zeroing());
     a_short_write_that_is_not_gone_on_from: ShortWriteIgnored, trouble(SYNC, DiskCall::Write, Trouble::Short);
     a_read_error_that_ends_the_log: ReadErrorIsTheEnd, trouble(SYNC, DiskCall::Read, Trouble::Io);
     a_claim_that_is_ignored: ClaimIgnored, flips_behind_a_crash;

@@ -22,6 +22,7 @@ pub(crate) struct Setup {
     pub(crate) stage_bytes: usize,
     pub(crate) calls: usize,
     pub(crate) sealed_compression: Compression,
+    pub(crate) zeroes_ahead: bool,
 }
 
 impl Setup {
@@ -33,11 +34,21 @@ impl Setup {
         }
     }
 
-    /// The same in one half of all histories, and packing in the other.
+    /// The same, with zeroes ahead of the writer.
+    pub(crate) fn zeroing(self) -> Self {
+        Self {
+            zeroes_ahead: true,
+            ..self
+        }
+    }
+
+    /// The same in one half of all histories, and packing in the other; with zeroes in one half of each.
     pub(crate) fn of_seed(self, seed: u64) -> Self {
-        match seed % 2 {
+        match seed % 4 {
             0 => self,
-            _ => self.packing(),
+            1 => self.packing(),
+            2 => self.zeroing(),
+            _ => self.packing().zeroing(),
         }
     }
 }

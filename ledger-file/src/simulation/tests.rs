@@ -24,6 +24,7 @@ const SYNC: Setup = Setup {
     stage_bytes: 4 << 10,
     calls: 60,
     sealed_compression: Compression::Off,
+    zeroes_ahead: false,
 };
 
 const PROCESS: Setup = Setup {
