@@ -90,7 +90,8 @@ fn is_unwritten(disk: &dyn Disk, name: &str) -> Result<bool> {
     Ok(frames.is_none_or(|frames| frames.iter().all(|byte| *byte == 0)))
 }
 
-/// Removes files that the manifest does not name: made and not listed yet, or dropped and not removed yet.
+/// Removes files that the manifest does not name: made and not listed yet, or dropped and not removed yet. A manifest that
+/// was left half-way goes when the next one is written.
 pub(super) fn remove_strangers(disk: &dyn Disk, manifest: &Manifest) -> Result<()> {
     let names = disk
         .list()
@@ -104,7 +105,6 @@ pub(super) fn remove_strangers(disk: &dyn Disk, manifest: &Manifest) -> Result<(
     let mut is_first = true;
     for name in names {
         let is_stranger = match FileName::parse(&name) {
-            Some(FileName::ManifestNew) => true,
             Some(FileName::Segment {
                 segment,
                 generation,

@@ -123,8 +123,10 @@ pub(super) fn write_manifest(disk: &dyn Disk, manifest: &Manifest) -> Result<()>
     );
     let failed = |error| Failure::io(&new, error);
     match disk.remove(&new) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
+        // What was left half-way must be gone for good: else a power cut may keep the renaming below, and find it there.
+        Ok(()) => disk.sync_directory().map_err(failed)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
     }
     let file = disk.create(&new).map_err(failed)?;
     write_all_at(&*file, &manifest.encode(), 0).map_err(failed)?;

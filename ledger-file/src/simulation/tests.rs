@@ -2,16 +2,18 @@
 //!
 //! `LEDGER_CRASH=long` looks at many more states; a number is how many times more.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ledger_core::Durability;
+use ledger_core::{Durability, ManualClock, Timestamp};
 
 use super::crash::explore;
 use super::damage::{AtRest, Class};
+use super::inode::Survival;
 use super::played::{Finding, Played, Setup};
 use super::repaired::Extent;
 use super::trouble::{self, Plan};
-use super::{DiskCall, Trouble};
+use super::{DiskCall, LogSubject, Random, SimDisk, State, Step, Trouble};
 use crate::format::{FileName, SEGMENT_HEADER_BYTES};
 use crate::options::Compression;
 
@@ -90,6 +92,39 @@ fn a_staged_log_of_tiny_segments_survives_every_crash() {
 #[test]
 fn a_log_that_is_synced_now_and_then_survives_every_crash() {
     crash_everywhere(INTERVAL, 5_000_000);
+}
+
+/// How many ways the world ends before each step of an opening.
+const ENDS: usize = 6;
+
+/// Opens a log on `state`, and tells what that did to the disk.
+fn opened(state: &State) -> Vec<Step> {
+    let disk = SimDisk::new(state.clone());
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
+    let log = LogSubject::open(&disk, &SYNC, clock);
+    assert!(log.is_ok(), "{log:?}");
+    disk.journal()
+}
+
+/// What is left of `state` if the power is cut while a log is opened on it.
+fn cut_openings(state: &State, random: &mut Random) -> Vec<State> {
+    let (mut state, mut left) = (state.clone(), Vec::new());
+    for step in opened(&state) {
+        left.extend((0..ENDS).map(|_| state.after_power_cut(Survival::Any, random)));
+        state.apply(&step);
+    }
+    left
+}
+
+/// A manifest that was left half-way must not come back in place of the one that was made after it.
+#[test]
+fn a_log_whose_making_was_cut_short_twice_is_made() {
+    let random = &mut Random::new(1);
+    for left in cut_openings(&State::default(), random) {
+        for left in cut_openings(&left, random) {
+            opened(&left);
+        }
+    }
 }
 
 /// How many histories are looked through for a call of the kind that is to fail.
