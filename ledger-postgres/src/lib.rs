@@ -22,17 +22,20 @@
 //! # Rooms
 //! `options` and `store` are what users see. Behind them: `schema` installs the tables and the functions in them, `sql`
 //! holds every statement, and `database` runs one, in a task of its own where it changes something. `group` gathers
-//! appends, `plain` makes the plain case of one with a single statement, and `append` speaks with the functions that make
-//! all others; `read`, `retention`, `marks`, `streams` and `checkpoints` are what else can be asked for. `row`,
-//! `text` and `json` say how an entry lies in its table, and `watch` notices what other openings commit.
+//! appends, `lane` says which of them go together and when, and `commit` sends them and answers each; `plain` makes the
+//! plain case of one with a single statement, and `append` speaks with the functions that make all others. `read`,
+//! `retention`, `marks`, `streams` and `checkpoints` are what else can be asked for. `row`, `text` and `json` say how an
+//! entry lies in its table, and `watch` notices what other openings commit.
 
 mod append;
 mod checkpoints;
+mod commit;
 mod database;
 mod error;
 mod group;
 mod health;
 mod json;
+mod lane;
 mod marks;
 mod options;
 mod plain;
