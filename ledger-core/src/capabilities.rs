@@ -34,10 +34,14 @@ pub struct Capabilities {
     pub marks: bool,
     /// Several openings, also in several processes, may write to it at once.
     pub shared: bool,
+    /// A read that was begun is finished also while nobody polls it, and holds up nobody meanwhile: neither whoever
+    /// waits for the connection it has, nor the one who began it. So walks and followers begin to read a page while they
+    /// still give the one before it.
+    pub read_ahead: bool,
 }
 
 impl Capabilities {
-    /// Everything that the contract asks for, with the given durability and the default limits.
+    /// Everything that the contract asks for, and nothing beyond it, with the given durability and the default limits.
     pub fn full(durability: Durability) -> Self {
         Self {
             durability,
@@ -46,6 +50,7 @@ impl Capabilities {
             append_many: true,
             marks: true,
             shared: true,
+            read_ahead: false,
         }
     }
 }

@@ -2,9 +2,18 @@
 //!
 //! Holds one page at a time, its entries still encoded; remembers how far it has looked, which is further than the
 //! last entry it gave if a filter chose nothing behind that.
+//!
+//! If the store can read ahead, the next page is begun when half of this one has been given: whoever got so far probably
+//! goes on, and decoding the other half takes about as long as a page takes to come. So up to two pages are held. What
+//! comes of it is looked at when the page is turned, not before.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::vec;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::Stream;
@@ -27,9 +36,15 @@ pub(super) struct Cursor<I, T, C> {
     /// Where and how the next page is read.
     options: ReadOptions<I>,
     page: vec::IntoIter<Entry<I>>,
+    /// How many entries are left of the page when the next one is begun.
+    left_at_half: usize,
+    ahead: Option<Ahead<I>>,
     at_end: AtEnd,
     place: Place<I>,
 }
+
+/// A page that is under way, or there.
+type Ahead<I> = MaybeDone<BoxFuture<'static, Result<Page<I>>>>;
 
 /// What lies behind the page at hand.
 enum Place<I> {
@@ -47,6 +62,8 @@ impl<I: Id, T: 'static, C: Codec<T>> Cursor<I, T, C> {
             stream,
             options,
             page: Vec::new().into_iter(),
+            left_at_half: 0,
+            ahead: None,
             at_end,
             place: Place::More,
         }
@@ -62,6 +79,9 @@ impl<I: Id, T: 'static, C: Codec<T>> Cursor<I, T, C> {
     async fn next(&mut self) -> Option<Result<Entry<I, T>>> {
         loop {
             if let Some(entry) = self.page.next() {
+                if self.page.len() == self.left_at_half {
+                    self.read_ahead().await;
+                }
                 return Some(self.stream.decode(entry));
             }
             if let Place::Ended = self.place {
@@ -74,15 +94,37 @@ impl<I: Id, T: 'static, C: Codec<T>> Cursor<I, T, C> {
         }
     }
 
+    /// Begins to read the next page, if there is one and the store goes on by itself.
+    async fn read_ahead(&mut self) {
+        let is_able = self.stream.store.capabilities().read_ahead;
+        if !is_able || !matches!(self.place, Place::More) {
+            return;
+        }
+        let (store, name) = (self.stream.store.clone(), self.stream.name.clone());
+        let options = self.options.clone();
+        let mut page = maybe_done(async move { store.read(&name, &options).await }.boxed());
+        // Once, to begin it.
+        let _ = poll_fn(|context| Poll::Ready(page.poll_unpin(context))).await;
+        self.ahead = Some(page);
+    }
+
     async fn turn_page(&mut self) -> Result<()> {
+        let page = match self.ahead.take() {
+            Some(ahead) => finish(ahead).await,
+            None => self.read().await,
+        }?;
+        self.advance(&page);
+        self.page = page.entries.into_iter();
+        self.left_at_half = self.page.len() / 2;
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<Page<I>> {
         let (store, name) = (&self.stream.store, &self.stream.name);
         if let Place::CaughtUp { head } = self.place {
             store.wait(name, head).await?;
         }
-        let page = store.read(name, &self.options).await?;
-        self.advance(&page);
-        self.page = page.entries.into_iter();
-        Ok(())
+        store.read(name, &self.options).await
     }
 
     fn advance(&mut self, page: &Page<I>) {
@@ -107,4 +149,10 @@ impl<I: Id, T: 'static, C: Codec<T>> Cursor<I, T, C> {
             self.place = Place::Ended;
         }
     }
+}
+
+async fn finish<I>(mut ahead: Ahead<I>) -> Result<Page<I>> {
+    (&mut ahead).await;
+    let page = Pin::new(&mut ahead).take_output();
+    page.expect("it is done, and taken once")
 }

@@ -55,7 +55,8 @@ impl<I: Id, T, C: Codec<T>> Follow<I, T, C> {
 
     choose_entries!();
 
-    /// Sets the most entries that are held at a time. Default: 1,000.
+    /// Sets the most entries in a page. One is held at a time, or two if the store can
+    /// [read ahead](crate::Capabilities::read_ahead). Default: 1,000.
     pub fn limit(mut self, limit: usize) -> Self {
         self.options.limit = limit;
         self

@@ -15,7 +15,7 @@ use crate::id::Id;
 use crate::read::{Direction, Page, READ_LIMIT_DEFAULT, ReadOptions};
 use crate::timestamp::Timestamp;
 
-/// The number of entries that a walk or a follower holds at a time unless another is asked for.
+/// The number of entries in the pages of a walk or a follower unless another is asked for.
 pub(super) const WALK_LIMIT_DEFAULT: usize = 1_000;
 
 /// A read about to be made: await it for one page, or [`walk`](Read::walk) through everything it chooses.
@@ -97,7 +97,8 @@ impl<'a, I: Id, T, C: Codec<T>> Read<'a, I, T, C> {
         self
     }
 
-    /// Sets the most entries in a page. Default: 100; of a walk, which holds one page at a time: 1,000.
+    /// Sets the most entries in a page. Default: 100; of a walk, which holds one page at a time, or two if the store
+    /// can [read ahead](crate::Capabilities::read_ahead): 1,000.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
         self
@@ -109,7 +110,8 @@ impl<'a, I: Id, T, C: Codec<T>> Read<'a, I, T, C> {
         self
     }
 
-    /// Walks through everything that the read chooses, page by page, to the end as it is when it gets there.
+    /// Walks through everything that the read chooses, page by page, to the end as it is when the last page is read: when
+    /// it gets there, or a little before if the store can [read ahead](crate::Capabilities::read_ahead).
     ///
     /// An entry that cannot be decoded is an error in its place, and the walk goes on behind it. It ends after an
     /// error of the store.
