@@ -21,16 +21,18 @@
 //!
 //! # Rooms
 //! `options` and `store` are what users see. Behind them: `schema` installs the tables and the functions in them, `sql`
-//! holds every statement, and `database` runs one, in a task of its own where it changes something. `group` gathers
-//! appends, `lane` says which of them go together and when, and `commit` sends them and answers each; `plain` makes the
-//! plain case of one with a single statement, and `append` speaks with the functions that make all others. `read`,
-//! `retention`, `marks`, `streams` and `checkpoints` are what else can be asked for. `row`, `text` and `json` say how an
-//! entry lies in its table, and `watch` notices what other openings commit.
+//! holds every statement, and `database` runs one, in a task of its own where it changes something; pages are read as an
+//! `errand`, which goes on by itself. `group` gathers appends, `lane` says which of them go together and when, and
+//! `commit` sends them and answers each; `plain` makes the plain case of one with a single statement, and `append` speaks
+//! with the functions that make all others. `read`, `retention`, `marks`, `streams` and `checkpoints` are what else can
+//! be asked for. `row`, `text` and `json` say how an entry lies in its table, and `watch` notices what other openings
+//! commit.
 
 mod append;
 mod checkpoints;
 mod commit;
 mod database;
+mod errand;
 mod error;
 mod group;
 mod health;

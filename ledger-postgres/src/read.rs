@@ -2,10 +2,12 @@
 
 use ledger_core::{Direction, Entry, Filter, Page, ReadOptions, Result, StreamName, Timestamp};
 use sqlx_core::arguments::Arguments as _;
-use sqlx_core::error::BoxDynError;
+use sqlx_core::error::{BoxDynError, Error as SqlxError};
 use sqlx_postgres::PgArguments;
 
 use crate::database::{Arguments, Database};
+use crate::errand;
+use crate::error::Failure;
 use crate::row::{PageRow, clamped, stored_map, stored_tags};
 use crate::sql::Sql;
 use crate::text::escaped;
@@ -13,7 +15,7 @@ use crate::text::escaped;
 /// Entries are made room for in advance, but no more than this.
 const ROOM_MAX: usize = 1_000;
 
-/// Reads the page of `name` that `options` ask for.
+/// Reads the page of `name` that `options` ask for: an errand, because whoever walks reads ahead.
 pub(crate) async fn page(
     database: &Database,
     sql: &Sql,
@@ -21,15 +23,23 @@ pub(crate) async fn page(
     options: &ReadOptions<u64>,
     now: Option<Timestamp>,
 ) -> Result<Page<u64>> {
-    let collected = database
-        .ask(
-            sql.page(options),
-            || arguments(name, options, now),
-            || Collected::with_room(options.limit.min(ROOM_MAX)),
-            |collected, row| collected.take(&PageRow::new(&row, &database.place), name, options),
-        )
-        .await?;
-    Ok(collected.into_page(options))
+    let statement = sql.page(options);
+    let (here, name, options) = (database.clone(), name.clone(), options.clone());
+    let page = errand::run(async move {
+        let collected = here
+            .ask(
+                statement,
+                || arguments(&name, &options, now),
+                || Collected::with_room(options.limit.min(ROOM_MAX)),
+                |collected, row| collected.take(&PageRow::new(&row, &here.place), &name, &options),
+            )
+            .await?;
+        Ok(collected.into_page(&options))
+    });
+    page.await.unwrap_or_else(|_| {
+        let lost = Failure::statement(SqlxError::WorkerCrashed);
+        Err(database.place.read_error(lost))
+    })
 }
 
 /// What the statement is given, in the order that [`Sql::page`] names.

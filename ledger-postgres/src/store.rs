@@ -175,6 +175,7 @@ impl Opening {
         let mut capabilities = Capabilities::full(durability);
         capabilities.limits = options.limits;
         capabilities.marks = !options.append_only;
+        capabilities.read_ahead = true;
         Self {
             groups: Groups::new(database.clone(), Arc::clone(&sql), options.clock.clone()),
             watch: Watch::new(database.clone(), Arc::clone(&sql), options.poll_interval),

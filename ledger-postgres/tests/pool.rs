@@ -4,8 +4,12 @@ mod common;
 
 use std::time::Duration;
 
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use common::{batch, entry, place};
-use ledger_core::{Error, Store};
+use futures_util::StreamExt;
+use ledger_core::{Error, ReadOptions, Store, Stream};
 use ledger_postgres::PostgresStore;
 use ledger_postgres::sqlx_postgres::PgPoolOptions;
 
@@ -70,4 +74,39 @@ async fn an_append_that_waits_too_long_for_another_is_busy() {
     );
     transaction.commit().await.unwrap();
     assert_eq!(store.stat(&"s".into()).await.unwrap().head, Some(1));
+}
+
+#[tokio::test]
+async fn a_page_that_was_begun_and_left_takes_no_connection_from_anybody() {
+    let Some(place) = place().await else { return };
+    let options = place.options().with_connections_max(1);
+    let store = place.open_with(options).await;
+    // More than what fits between the server and here.
+    let large = "x".repeat(100_000);
+    let entries = (0..200).map(|_| entry(&large));
+    store.append(batch("s", entries)).await.unwrap();
+    let (name, options) = ("s".into(), ReadOptions::new().limit(1_000));
+    let mut page = pin!(store.read(&name, &options));
+    let begun = page.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(begun.is_pending());
+    store.append(batch("s", [entry("next")])).await.unwrap();
+    assert_eq!(page.await.unwrap().entries.len(), 200);
+}
+
+#[tokio::test]
+async fn walks_append_by_the_only_connection_while_they_read_ahead() {
+    let Some(place) = place().await else { return };
+    let options = place.options().with_connections_max(1);
+    let store = place.open_with(options).await;
+    let numbers: Stream<u64, u64> = Stream::new(store, "n");
+    numbers.append_all(0..100).await.unwrap();
+    let walks = (0..8).map(|_| async {
+        let walk = numbers.read().before(101).limit(10).walk();
+        walk.then(async |entry| numbers.append(entry.unwrap().value).await.unwrap())
+            .count()
+            .await
+    });
+    let walked = futures_util::future::join_all(walks).await;
+    assert_eq!(walked, [100; 8]);
+    assert_eq!(numbers.count().await.unwrap(), 900);
 }
