@@ -1,10 +1,14 @@
 //! The races.
 
+use std::hint::black_box;
+
+use futures_util::TryStreamExt;
+
 use super::site::Site;
 use super::{bare, laps};
 use crate::Result;
 use crate::arena::Arena;
-use crate::ledger::{self, STREAM};
+use crate::ledger::{self, Payments, STREAM};
 use crate::race::Race;
 use crate::report::{Claim, Report};
 use crate::work::{BATCH, Keys, Payloads, Work};
@@ -121,7 +125,8 @@ pub(crate) fn many_tasks(arena: &Arena, keys: Keys) -> Result<Report> {
     race.run(arena.rounds)
 }
 
-/// Races pages of 1,000 against a select of the same rows from the same tables.
+/// Races pages of 1,000 against a select of the same rows from the same tables: each asked for when the one before is
+/// done with, and by a walk, which reads ahead.
 ///
 /// # Errors
 /// Those of the contestants.
@@ -147,12 +152,17 @@ pub(crate) fn read(arena: &Arena, payloads: Payloads) -> Result<Report> {
             ledger::read_typed(&payments).await
         })
     });
+    let walk = race.enter("ledger, a typed walk", |_| {
+        laps::read(arena, &site, work, |payments| async move {
+            walk_typed(&payments).await
+        })
+    });
     let bare_typed = race.enter("bare sqlx and serde_json", |_| {
         laps::read_bare(arena, &site, work, |mut connection| async move {
             bare::read_typed(&mut connection).await
         })
     });
-    for (ours, theirs) in [(raw, bare_raw), (typed, bare_typed)] {
+    for (ours, theirs) in [(raw, bare_raw), (typed, bare_typed), (walk, bare_typed)] {
         race.expect(Claim::Ratio {
             ours,
             theirs,
@@ -162,6 +172,16 @@ pub(crate) fn read(arena: &Arena, payloads: Payloads) -> Result<Report> {
     let report = race.run(arena.rounds)?;
     arena.runtime.block_on(site.remove())?;
     Ok(report)
+}
+
+/// Walks through everything in pages of 1,000 payments, and answers how many there were.
+async fn walk_typed(payments: &Payments) -> Result<usize> {
+    let (mut count, mut walk) = (0, payments.read().limit(BATCH).walk());
+    while let Some(entry) = walk.try_next().await? {
+        black_box(entry);
+        count += 1;
+    }
+    Ok(count)
 }
 
 async fn fill(arena: &Arena, work: Work) -> Result<Site<'_>> {
