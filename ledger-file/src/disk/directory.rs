@@ -45,8 +45,16 @@ impl Directory {
     /// # Errors
     /// As [`open`](Directory::open).
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        match Self::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(path),
+            opened => opened,
+        }
+    }
+
+    fn make(path: &Path) -> io::Result<Self> {
         match mkdirat(CWD, path, DIRECTORY_MODE) {
             Ok(()) => Self::made(path),
+            // Somebody else was faster.
             Err(Errno::EXIST) => Self::open(path),
             Err(error) => Err(error.into()),
         }
@@ -153,8 +161,11 @@ impl Disk for Directory {
             file.sync_all()?;
         }
         // A copy of the directory may have left holes where it found zeroes.
-        file.allocate(wanted)?;
-        Ok(Box::new(MappedStage::new(file.into_file())?))
+        if file.may_have_holes(wanted) {
+            file.allocate(wanted)?;
+        }
+        let len = usize::try_from(have.max(wanted)).unwrap_or(usize::MAX);
+        Ok(Box::new(MappedStage::new(file.into_file(), len)?))
     }
 }
 

@@ -29,6 +29,19 @@ impl RealFile {
         self.0
     }
 
+    /// Whether there may be no blocks for some of the first `len` bytes.
+    #[cfg(target_os = "linux")]
+    pub(super) fn may_have_holes(&self, len: u64) -> bool {
+        let hole = rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Hole(0));
+        hole.is_ok_and(|hole| hole < len) || hole.is_err()
+    }
+
+    /// Nobody else tells.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn may_have_holes(&self, _: u64) -> bool {
+        true
+    }
+
     /// Sees to it that there are blocks for the first `len` bytes, and that the file is at least as long.
     pub(super) fn allocate(&self, len: u64) -> io::Result<()> {
         match retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), 0, len)) {

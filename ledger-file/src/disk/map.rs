@@ -45,13 +45,12 @@ pub(super) struct MappedStage {
 struct Mapping(MmapRaw);
 
 impl MappedStage {
-    /// Maps the whole of `file`, which has at least a page.
-    pub(super) fn new(file: File) -> io::Result<Self> {
-        let len = file.metadata()?.len();
-        if len < STAGE_PAGE_BYTES as u64 {
+    /// Maps the whole of `file`, which has `len` bytes: at least a page.
+    pub(super) fn new(file: File, len: usize) -> io::Result<Self> {
+        if len < STAGE_PAGE_BYTES {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mapping = MmapOptions::new().map_raw(&file)?;
+        let mapping = MmapOptions::new().len(len).map_raw(&file)?;
         Ok(Self {
             mapping: Arc::new(Mapping(mapping)),
             file,
@@ -194,7 +193,8 @@ mod tests {
     #[test]
     fn what_is_staged_is_in_the_file_at_once() {
         let file = file();
-        let mut stage = MappedStage::new(file.try_clone().unwrap()).unwrap();
+        let mut stage =
+            MappedStage::new(file.try_clone().unwrap(), STAGE_PAGE_BYTES + AREA).unwrap();
         stage.write(10, b"staged");
         stage.page().store(2, 0x0102);
         assert_eq!(&stage.area()[10..16], b"staged");
@@ -211,7 +211,7 @@ mod tests {
     fn what_the_file_held_is_staged() {
         let mut file = file();
         file.write_all(&7u64.to_le_bytes()).unwrap();
-        let stage = MappedStage::new(file).unwrap();
+        let stage = MappedStage::new(file, STAGE_PAGE_BYTES + AREA).unwrap();
         assert_eq!(stage.page().load(0), 7);
         assert_eq!(stage.area(), [0; AREA]);
     }
@@ -219,7 +219,9 @@ mod tests {
     #[test]
     fn the_page_outlives_the_stage() {
         let file = file();
-        let page = MappedStage::new(file.try_clone().unwrap()).unwrap().page();
+        let page = MappedStage::new(file.try_clone().unwrap(), STAGE_PAGE_BYTES + AREA)
+            .unwrap()
+            .page();
         page.store(STAGE_PAGE_WORDS - 1, u64::MAX);
         let last = STAGE_PAGE_BYTES - 8..STAGE_PAGE_BYTES;
         assert_eq!(contents(&file)[last], [0xff; 8]);
@@ -228,7 +230,7 @@ mod tests {
 
     #[test]
     fn words_are_whole_for_threads_that_read_while_one_writes() {
-        let stage = MappedStage::new(file()).unwrap();
+        let stage = MappedStage::new(file(), STAGE_PAGE_BYTES + AREA).unwrap();
         let page = stage.page();
         std::thread::scope(|scope| {
             scope.spawn(|| (0..=100_000).for_each(|n| page.store(5, n | n << 32)));
@@ -244,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_last_bytes_of_the_area_can_be_written() {
-        let mut stage = MappedStage::new(file()).unwrap();
+        let mut stage = MappedStage::new(file(), STAGE_PAGE_BYTES + AREA).unwrap();
         stage.write(AREA - 3, b"end");
         stage.write(AREA, b"");
         assert_eq!(&stage.area()[AREA - 3..], b"end");
@@ -253,19 +255,23 @@ mod tests {
     #[test]
     #[should_panic(expected = "within its area")]
     fn one_byte_more_is_refused() {
-        MappedStage::new(file()).unwrap().write(AREA - 3, b"end.");
+        MappedStage::new(file(), STAGE_PAGE_BYTES + AREA)
+            .unwrap()
+            .write(AREA - 3, b"end.");
     }
 
     #[test]
     #[should_panic(expected = "within its area")]
     fn an_offset_beyond_all_is_refused() {
-        MappedStage::new(file()).unwrap().write(usize::MAX, b"end");
+        MappedStage::new(file(), STAGE_PAGE_BYTES + AREA)
+            .unwrap()
+            .write(usize::MAX, b"end");
     }
 
     #[test]
     #[should_panic(expected = "in the page")]
     fn a_word_behind_the_page_is_refused() {
-        MappedStage::new(file())
+        MappedStage::new(file(), STAGE_PAGE_BYTES + AREA)
             .unwrap()
             .page()
             .load(STAGE_PAGE_WORDS);
@@ -295,6 +301,6 @@ mod tests {
     fn a_file_without_a_whole_page_is_no_stage() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(STAGE_PAGE_BYTES as u64 - 1).unwrap();
-        assert!(MappedStage::new(file).is_err());
+        assert!(MappedStage::new(file, STAGE_PAGE_BYTES - 1).is_err());
     }
 }
