@@ -57,7 +57,7 @@ impl<'a> RangeChecksums<'a> {
 }
 
 /// The reversed polynomial of CRC-32C.
-const POLYNOMIAL: u32 = 0x82F6_3B78;
+pub(super) const POLYNOMIAL: u32 = 0x82F6_3B78;
 const ONE: u32 = 1 << 31;
 
 /// What a checksum contributes to that of `len` bytes more: its product with x to the power of `8 * len`.

@@ -1,10 +1,10 @@
 //! The manifest: which files are the log.
 
-use super::checksum::crc;
 use super::header::{HeaderError, LogId, check};
 use super::input::{Input, Malformed};
 use super::name::FileName;
 use super::segment::Form;
+use super::short_checksum::short_crc;
 
 const MAGIC: &[u8; 8] = b"LEDGERMF";
 
@@ -78,7 +78,7 @@ impl Manifest {
         for segment in &self.segments {
             segment.put(&mut buf);
         }
-        buf.extend(crc(0, &buf).to_le_bytes());
+        buf.extend(short_crc(0, &buf).to_le_bytes());
         buf
     }
 
@@ -130,7 +130,7 @@ fn checked(bytes: &[u8]) -> Result<&[u8], Malformed> {
     let (content, found) = bytes
         .split_last_chunk::<CHECKSUM_BYTES>()
         .ok_or(Malformed("the manifest is cut off"))?;
-    if crc(0, content) != u32::from_le_bytes(*found) {
+    if short_crc(0, content) != u32::from_le_bytes(*found) {
         return Err(Malformed("the manifest has another checksum"));
     }
     Ok(content)
@@ -264,7 +264,7 @@ mod tests {
         #[test]
         fn content_that_passes_the_checksum_may_still_be_anything(format in 0..4u32, content: Vec<u8>) {
             let mut bytes = [MAGIC.as_slice(), &format.to_le_bytes(), &content].concat();
-            bytes.extend(crc(0, &bytes).to_le_bytes());
+            bytes.extend(short_crc(0, &bytes).to_le_bytes());
             if let Ok(manifest) = Manifest::decode(&bytes) {
                 prop_assert_eq!(manifest.encode(), bytes);
             }
@@ -292,7 +292,7 @@ mod tests {
         let mut bytes = manifest.encode();
         bytes[68] = 0;
         let end = bytes.len() - CHECKSUM_BYTES;
-        let checksum = crc(0, &bytes[..end]).to_le_bytes();
+        let checksum = short_crc(0, &bytes[..end]).to_le_bytes();
         bytes[end..].copy_from_slice(&checksum);
         assert!(matches!(
             Manifest::decode(&bytes),
@@ -338,7 +338,7 @@ mod tests {
         let mut bytes = manifest.encode();
         bytes.truncate(bytes.len() - 8);
         bytes.extend(u32::MAX.to_le_bytes());
-        bytes.extend(crc(0, &bytes).to_le_bytes());
+        bytes.extend(short_crc(0, &bytes).to_le_bytes());
         assert!(matches!(
             Manifest::decode(&bytes),
             Err(HeaderError::Damaged(_))

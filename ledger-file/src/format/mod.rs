@@ -28,6 +28,7 @@ mod record;
 mod search;
 mod segment;
 mod shared;
+mod short_checksum;
 mod stage;
 mod varint;
 

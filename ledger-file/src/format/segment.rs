@@ -2,10 +2,10 @@
 
 use ledger_core::Timestamp;
 
-use super::checksum::crc;
 use super::header::{FORMAT, HeaderError, LogId, check};
 use super::input::{Input, Malformed};
 use super::position::Position;
+use super::short_checksum::short_crc;
 
 /// Where the first frame of a segment begins.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
@@ -66,7 +66,7 @@ impl SegmentHeader {
         bytes.extend(self.generation.to_le_bytes());
         bytes.extend(self.created_at.as_micros().to_le_bytes());
         bytes.resize(CHECKSUM_OFFSET, 0);
-        bytes.extend(crc(0, &bytes).to_le_bytes());
+        bytes.extend(short_crc(0, &bytes).to_le_bytes());
         bytes.try_into().expect("the header has its size")
     }
 
@@ -110,7 +110,7 @@ impl SegmentHeader {
             generation,
             created_at: Timestamp::from_micros(time.cast_signed()),
         };
-        let checksum = |header: &Self| crc(0, &header.encode_as(form)[..CHECKSUM_OFFSET]);
+        let checksum = |header: &Self| short_crc(0, &header.encode_as(form)[..CHECKSUM_OFFSET]);
         let flips = (0..u64::BITS).map(|bit| with_time(time ^ 1 << bit));
         let mut candidates = std::iter::once(with_time(time)).chain(flips);
         let found = candidates.find(|header| checksum(header) == stored);

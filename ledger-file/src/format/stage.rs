@@ -2,10 +2,10 @@
 //!
 //! The frames lie behind the page, from the place that the newest valid slot tells on.
 
-use super::checksum::crc;
 use super::header::{FORMAT, HeaderError, LogId, check};
 use super::input::Malformed;
 use super::position::Position;
+use super::short_checksum::short_crc;
 
 const MAGIC: &[u8; 8] = b"LEDGERST";
 
@@ -113,7 +113,7 @@ fn checksum(words: &[u64]) -> u64 {
     u64::from(
         words
             .iter()
-            .fold(0, |sum, word| crc(sum, &word.to_le_bytes())),
+            .fold(0, |sum, word| short_crc(sum, &word.to_le_bytes())),
     )
 }
 
