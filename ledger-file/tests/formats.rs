@@ -92,7 +92,8 @@ fn a_log_without_packed_segments_is_packed_when_that_is_wanted() {
 /// A thousand entries, ten a commit: a packed segment of several blocks, and one that is not full.
 #[test]
 fn packed_segments_of_format_1_are_read() {
-    let log = open(&copy_of("packed-1"));
+    let directory = copy_of("packed-1");
+    let log = open(&directory);
     let stats = log.stats().unwrap();
     assert_eq!((stats.segments, stats.packed_segments), (2, 1));
     let page = log.read(&"s".into(), &ReadOptions::new().limit(2_000));

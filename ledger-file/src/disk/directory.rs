@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
-use rustix::fs::{fchmod, fstat, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{fchmod, fstat, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::file::RealFile;
@@ -128,6 +128,14 @@ impl Disk for Directory {
         Ok(Arc::new(RealFile::new(self.open_file(name, flags)?)))
     }
 
+    fn len(&self, name: &str) -> io::Result<u64> {
+        let stat = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(stat.st_size.cast_unsigned()),
+            _ => Err(NOT_A_FILE.into()),
+        }
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(renameat(&self.0, from, &self.0, to)?)
     }
@@ -231,6 +239,7 @@ mod tests {
         read_exact_at(&*found, &mut bytes, 3, Patience::Wait).unwrap();
         assert_eq!(&bytes, b"hello");
         assert_eq!(found.len().unwrap(), 8);
+        assert_eq!(directory.len("file").unwrap(), 8);
         assert!(found.write_at(b"no", 0).is_err(), "opened for reading");
     }
 
@@ -302,6 +311,7 @@ mod tests {
         for access in [Access::Read, Access::Write] {
             assert!(directory.open("file", access).is_err());
         }
+        assert!(directory.len("file").is_err());
         assert!(directory.create("file").is_err());
         assert!(directory.map_stage("file", 4096).is_err());
         assert!(directory.lock("file").is_err());
@@ -317,6 +327,7 @@ mod tests {
         fs::create_dir(place.path().join("log/inner")).unwrap();
         assert!(directory.open("inner", Access::Read).is_err());
         assert!(directory.open("inner", Access::Write).is_err());
+        assert!(directory.len("inner").is_err());
         let pipe = place.path().join("log/pipe");
         rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, FILE_MODE, 0).unwrap();
         assert!(directory.open("pipe", Access::Read).is_err());

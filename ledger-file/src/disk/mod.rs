@@ -13,6 +13,7 @@
 mod directory;
 mod failure;
 mod file;
+mod late;
 mod lock;
 mod map;
 mod transfer;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 pub(crate) use directory::Directory;
 pub(crate) use failure::failure;
+pub(crate) use late::LateFile;
 pub(crate) use map::FileMap;
 pub(crate) use transfer::{read_at_most, read_exact_at, write_all_at, write_zeroes};
 
@@ -41,6 +43,9 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
 
     /// Opens a file that is there. A symbolic link, or anything but a file, is refused.
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// How many bytes a file has that need not be opened for that. A symbolic link, or anything but a file, is refused.
+    fn len(&self, name: &str) -> io::Result<u64>;
 
     /// Renames a file, in place of one that may have the name `to`.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;

@@ -76,6 +76,7 @@ impl Shared {
 
     /// Removes the files of a segment that the manifest does not name. What is left of them goes at the next opening.
     pub(super) fn remove_files(&self, part: &Part) -> Result<()> {
+        part.hold_open()?;
         let segment = part.segment.file_name();
         let indexes = part.layers.iter().map(|layer| {
             let origin = layer.origin();

@@ -9,7 +9,7 @@ use super::picture::Part;
 use super::recovery::{FIRST_FRAME, Source};
 use super::segment::SegmentName;
 use super::shared::Shared;
-use crate::disk::{Access, Disk};
+use crate::disk::{Access, Disk, LateFile};
 use crate::error::{Failure, Result};
 use crate::format::{self, FileName, SegmentMeta};
 use crate::index::{ActiveIndex, KeyHasher, Layer, Origin, SealedIndex, sealed};
@@ -45,6 +45,37 @@ pub(super) fn open_layers(
     Ok((layers, end))
 }
 
+/// As [`open_layers`], for the process that writes, in which nobody else removes files: they are opened when they are
+/// first asked. One that is missing is found out then, and made anew; of a segment that `may_grow` it is looked for now.
+pub(super) fn late_layers(
+    disk: &Arc<dyn Disk>,
+    name: SegmentName,
+    meta: &SegmentMeta,
+    may_grow: bool,
+) -> Result<(Vec<Layer>, u32)> {
+    let (mut layers, mut end) = (Vec::new(), FIRST_FRAME);
+    for layer in &meta.layers {
+        let origin = origin(name, layer.from);
+        let file_name = file_name(origin);
+        if layer.from != end || may_grow && is_missing(&**disk, &file_name)? {
+            break;
+        }
+        let file = Arc::new(LateFile::new(disk, file_name, Access::Read));
+        let index = SealedIndex::open(file, origin, layer.to);
+        layers.push(Layer::Sealed(Arc::new(index)));
+        end = layer.to;
+    }
+    Ok((layers, end))
+}
+
+fn is_missing(disk: &dyn Disk, name: &str) -> Result<bool> {
+    match disk.len(name) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(Failure::io(name, error)),
+    }
+}
+
 fn origin(name: SegmentName, from: u32) -> Origin {
     Origin {
         log_id: name.log_id,
@@ -54,7 +85,7 @@ fn origin(name: SegmentName, from: u32) -> Origin {
     }
 }
 
-fn file_name(origin: Origin) -> String {
+pub(super) fn file_name(origin: Origin) -> String {
     FileName::Index {
         segment: origin.segment,
         generation: origin.generation,

@@ -9,9 +9,9 @@ use std::time::Duration;
 use ledger_core::{Durability, Error};
 
 use super::creation::{create, remove_strangers};
-use super::index_files::open_layers;
+use super::index_files::late_layers;
 use super::keeper::{Keeper, Prepared, Sealed};
-use super::packed::{KeptBlocks, open_segment};
+use super::packed::{KeptBlocks, segment_in};
 use super::page::Page;
 use super::picture::{Part, Picture};
 use super::recovery::{FIRST_FRAME, Source, check_claims};
@@ -20,7 +20,9 @@ use super::shared::{Scene, Shared};
 use super::streams::Streams;
 use super::tail::Tail;
 use super::writer::Writer;
-use crate::disk::{Access, Disk, Lock, LockGuard, Patience, Stage, read_exact_at, write_all_at};
+use crate::disk::{
+    Access, Disk, DiskFile, LateFile, Lock, LockGuard, Patience, Stage, read_exact_at, write_all_at,
+};
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{FileName, Found, Manifest, Position, SegmentMeta, read_frame};
@@ -162,14 +164,7 @@ impl Opening {
 
     /// A segment that is full, and known to be.
     fn sealed(&self, meta: &SegmentMeta, bytes: u32, sealed: &mut Vec<Sealed>) -> Result<Part> {
-        let opened = self.unsealed(meta)?;
-        let len = opened.segment.file().len();
-        let len = len.map_err(|error| Failure::io(&opened.segment.file_name(), error))?;
-        if len < u64::from(bytes) && !is_planted(Mistake::ShortSegmentAccepted) {
-            return Err(opened
-                .segment
-                .damage(bytes, "the file ends before its last frame"));
-        }
+        let opened = self.unopened(meta, bytes)?;
         if opened.from == bytes {
             return Ok(Part {
                 segment: opened.segment,
@@ -189,27 +184,40 @@ impl Opening {
         }
     }
 
+    /// A segment that is full and seen to be there, as a file that is not opened yet.
+    fn unopened(&self, meta: &SegmentMeta, bytes: u32) -> Result<Unsealed> {
+        let name = meta.file_name().to_string();
+        let len = self.disk.len(&name);
+        let len = len.map_err(|error| missing_or(&name, error))?;
+        let file = Arc::new(LateFile::new(&self.disk, name, Access::Write));
+        let unopened = self.part_in(file, meta)?;
+        let needed = meta.packed_bytes.unwrap_or(bytes);
+        match len < u64::from(needed) && !is_planted(Mistake::ShortSegmentAccepted) {
+            true => Err(unopened
+                .segment
+                .damage(bytes, "the file ends before its last frame")),
+            false => Ok(unopened),
+        }
+    }
+
     fn unsealed(&self, meta: &SegmentMeta) -> Result<Unsealed> {
+        let name = meta.file_name().to_string();
+        let file = self.disk.open(&name, Access::Write);
+        self.part_in(file.map_err(|error| missing_or(&name, error))?, meta)
+    }
+
+    /// A segment with the indexes that the manifest names.
+    fn part_in(&self, file: Arc<dyn DiskFile>, meta: &SegmentMeta) -> Result<Unsealed> {
+        let log_id = self.manifest.log_id;
         let name = SegmentName {
-            log_id: self.manifest.log_id,
+            log_id,
             number: meta.segment,
             generation: meta.generation,
         };
-        let (log_id, kept) = (self.manifest.log_id, &self.kept_blocks);
-        let segment = match open_segment(&*self.disk, log_id, meta, Access::Write, kept) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Failure::damage(
-                    name.file_name_as(meta.form()),
-                    "it is missing",
-                ));
-            }
-            opened => {
-                opened.map_err(|error| Failure::io(&name.file_name_as(meta.form()), error))?
-            }
-        };
-        let (layers, from) = open_layers(&*self.disk, name, meta)?;
+        let may_grow = meta.sealed_bytes.is_none();
+        let (layers, from) = late_layers(&self.disk, name, meta, may_grow)?;
         Ok(Unsealed {
-            segment: Arc::new(segment),
+            segment: Arc::new(segment_in(file, log_id, meta, &self.kept_blocks)),
             layers,
             from,
         })
@@ -405,6 +413,13 @@ pub(super) fn zero(stage: &mut dyn Stage) {
 fn holds_anything(stage: &dyn Stage) -> bool {
     let (blocks, rest) = stage.area().as_chunks::<64>();
     blocks.iter().any(|block| *block != [0; 64]) || rest.iter().any(|byte| *byte != 0)
+}
+
+fn missing_or(name: &str, error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::damage(name, "it is missing"),
+        _ => Failure::io(name, error),
+    }
 }
 
 /// Makes durable what was read again: it may have been in memory only.

@@ -25,19 +25,29 @@ pub(super) fn open_segment(
     access: Access,
     kept: &Arc<KeptBlocks>,
 ) -> io::Result<Segment> {
+    let file = disk.open(&meta.file_name().to_string(), access)?;
+    Ok(segment_in(file, log_id, meta, kept))
+}
+
+/// The segment that the manifest of the log `log_id` calls `meta`, and that lies in `file`.
+pub(super) fn segment_in(
+    file: Arc<dyn DiskFile>,
+    log_id: LogId,
+    meta: &SegmentMeta,
+    kept: &Arc<KeptBlocks>,
+) -> Segment {
     let name = SegmentName {
         log_id,
         number: meta.segment,
         generation: meta.generation,
     };
-    let file = disk.open(&meta.file_name().to_string(), access)?;
     let file = match (meta.sealed_bytes, meta.packed_bytes) {
         (Some(bytes), Some(packed_bytes)) => {
             PackedFile::new(name, file, bytes, packed_bytes, Arc::clone(kept))
         }
         _ => file,
     };
-    Ok(Segment::unread(name, meta.form(), file))
+    Segment::unread(name, meta.form(), file)
 }
 
 /// The file of a packed segment, as that of the segment.

@@ -1,8 +1,11 @@
 //! Which segments the log consists of, and what is where in them, at one moment.
 
+use std::io;
 use std::sync::Arc;
 
+use super::index_files;
 use super::segment::Segment;
+use crate::disk::DiskFile;
 use crate::error::{Failure, Result};
 use crate::format::Position;
 use crate::index::{Layer, Layers};
@@ -23,6 +26,27 @@ pub(super) struct Picture {
 pub(super) struct Part {
     pub(super) segment: Arc<Segment>,
     pub(super) layers: Vec<Layer>,
+}
+
+impl Part {
+    /// Opens those of its files that nobody has asked for yet, so that whoever looks at it can go on when they are gone.
+    pub(super) fn hold_open(&self) -> Result<()> {
+        open(&**self.segment.file(), || self.segment.file_name())?;
+        for layer in &self.layers {
+            if let Layer::Sealed(index) = layer {
+                open(index.file(), || index_files::file_name(index.origin()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a file that is there.
+fn open(file: &dyn DiskFile, name: impl FnOnce() -> String) -> Result<()> {
+    match file.len() {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::io(&name(), error)),
+        _ => Ok(()),
+    }
 }
 
 impl Picture {
@@ -83,5 +107,40 @@ impl Picture {
         let kept = self.parts.iter();
         let kept = kept.filter(|part| !numbers.contains(&part.segment.number()));
         Self::new(kept.cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_core::{Batch, NewEntry, Payload};
+
+    use super::*;
+    use crate::disk::Patience;
+    use crate::log::Log;
+    use crate::options::{FileOptions, Housekeeping};
+
+    #[test]
+    fn who_looks_at_a_segment_that_nobody_has_opened_goes_on_when_it_is_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let options = FileOptions::default()
+            .with_segment_bytes_max(1 << 10)
+            .with_housekeeping(Housekeeping::Inline);
+        let log = Log::open(place.path(), options.clone()).unwrap();
+        for _ in 0..3 {
+            let entry = NewEntry::new(Payload::octets(vec![7; 600]));
+            log.append(Batch::new("s", vec![entry])).unwrap();
+        }
+        log.close().unwrap();
+        let log = Log::open(place.path(), options).unwrap();
+        let picture = Arc::clone(&log.shared.scene().picture);
+        assert_eq!(log.trim(&"s".into(), 2).unwrap(), 2);
+        assert_eq!(log.stats().unwrap().segments, 1);
+        for part in &picture.parts()[..2] {
+            part.segment.header(Patience::Wait).unwrap();
+            let Layer::Sealed(index) = &part.layers[0] else {
+                panic!("it was written to a file");
+            };
+            index.verify().unwrap();
+        }
     }
 }

@@ -166,6 +166,10 @@ impl Segment {
     }
 
     fn map(&self, bytes_max: u64) -> Option<&FileMap> {
+        // Whoever cannot even open it now tries again the next time.
+        if self.map.get().is_none() && self.file.len().is_err() {
+            return None;
+        }
         let map = self.map.get_or_init(|| {
             let len = self.file.len().map(|len| len.max(bytes_max));
             len.and_then(|len| self.file.map(len)).unwrap_or_else(|error| {

@@ -134,6 +134,14 @@ impl Disk for SimDisk {
         Ok(self.file(self.number(name)?))
     }
 
+    fn len(&self, name: &str) -> io::Result<u64> {
+        if let Some(trouble) = self.world().faults.meet(DiskCall::Open) {
+            return Err(trouble.error());
+        }
+        let number = self.number(name)?;
+        Ok(self.world().state.file(number).len())
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         pause();
         self.number(from)?;

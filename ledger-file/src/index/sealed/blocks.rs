@@ -1,5 +1,6 @@
 //! The blocks of an index file, each checked when it is read, and the search for rows in them.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,12 +55,13 @@ impl Contents {
         patience: Patience,
     ) -> Result<Self> {
         let damaged = |reason| IndexError::Damaged { origin, reason };
-        let file_bytes = file.len()?;
-        if file_bytes < BLOCK_BYTES as u64 {
-            return Err(damaged("it is cut off"));
-        }
         let mut bytes = vec![0; BLOCK_BYTES];
-        read_exact_at(file, &mut bytes, 0, patience)?;
+        read_exact_at(file, &mut bytes, 0, patience).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => damaged("it is missing"),
+            io::ErrorKind::UnexpectedEof => damaged("it is cut off"),
+            _ => error.into(),
+        })?;
+        let file_bytes = file.len()?;
         let header = Header::decode(&bytes).map_err(damaged)?;
         let is_ours = (header.origin, header.to) == (origin, to);
         if !is_ours && !is_planted(Mistake::IndexOriginIgnored) {

@@ -68,6 +68,11 @@ impl SealedIndex {
         self.to
     }
 
+    /// Its file.
+    pub(crate) fn file(&self) -> &dyn DiskFile {
+        &*self.file
+    }
+
     /// The memory that it holds, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.contents.get().map_or(0, Contents::heap_bytes)
