@@ -38,7 +38,8 @@ pub(crate) struct SealedIndex {
     file: Arc<dyn DiskFile>,
     origin: Origin,
     to: u32,
-    contents: OnceLock<Contents>,
+    /// Elsewhere, because most indexes of a log are not asked, and it is long.
+    contents: OnceLock<Box<Contents>>,
     /// How many questions there were that the filter of each grain could have answered before it was there.
     unfiltered: [AtomicU32; FILTERS],
 }
@@ -75,7 +76,9 @@ impl SealedIndex {
 
     /// The memory that it holds, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.contents.get().map_or(0, Contents::heap_bytes)
+        self.contents
+            .get()
+            .map_or(0, |contents| contents.heap_bytes())
     }
 
     /// Reads and checks every byte of it.
@@ -98,7 +101,7 @@ impl SealedIndex {
             return Ok(contents);
         }
         let contents = Contents::read(&*self.file, self.origin, self.to, means.patience)?;
-        Ok(self.contents.get_or_init(|| contents))
+        Ok(self.contents.get_or_init(|| Box::new(contents)))
     }
 
     /// Whether something with that tag may be here.
