@@ -74,7 +74,7 @@ impl Shared {
         self.remove_files(part)
     }
 
-    /// Removes the files of a segment that the manifest does not name. What is left of them goes at the next opening.
+    /// Removes the files of a segment that the manifest does not name. What is left of them goes when the log is opened, or written to, the next time.
     pub(super) fn remove_files(&self, part: &Part) -> Result<()> {
         part.hold_open()?;
         let segment = part.segment.file_name();

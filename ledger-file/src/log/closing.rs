@@ -41,8 +41,10 @@ impl Shared {
         turn.sync()?;
         self.settle_sealed()?;
         turn.settle_active()?;
-        // So the next opening sees at once that nothing is left in the stage.
-        self.scene_mut().tail.zero_stage();
+        if turn.writer.has_begun {
+            // So the next opening sees at once that nothing is left in the stage.
+            self.scene_mut().tail.zero_stage();
+        }
         Ok(())
     }
 }

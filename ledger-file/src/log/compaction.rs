@@ -28,6 +28,7 @@ impl Shared {
     /// that are not packed, if that is wanted.
     pub(super) fn compact(&self) -> Result<()> {
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sweep()?;
         self.settle_sealed()?;
         self.drop_dead()?;
         let picture = Arc::clone(&self.scene().picture);

@@ -4,7 +4,7 @@
 //! - `calls` are what users call;
 //! - an `opening` sets a log right, with `recovery`, or has it made by a `creation`; one for `reading` does neither; `shared` is
 //!   what its parts have in common;
-//! - in a `writer`'s turn frames are `put` at the end, which the `tail` holds until they are in the segment file; `commit` says
+//! - in a `writer`'s turn, for the first of which some things are made ready (`first_turn`), frames are `put` at the end, which the `tail` holds until they are in the segment file; `commit` says
 //!   who flushes a group, `flush` how, with zeroes `ahead`, and `roll` goes on in the next segment; `page` tells other processes;
 //! - an `append` is a `plan`, decided by `evidence`, and then a `section` for each stream; `retention`, `marks`, `names` and
 //!   `checkpoints` are the rarer changes;
@@ -29,6 +29,7 @@ mod commit;
 mod compaction;
 mod creation;
 mod evidence;
+mod first_turn;
 mod flush;
 mod follower;
 mod followers;

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger_core::{Durability, Error};
+use ledger_core::Error;
 
 use super::creation::{create, remove_strangers};
 use super::index_files::late_layers;
@@ -18,14 +18,16 @@ use super::recovery::{FIRST_FRAME, Source, check_claims};
 use super::segment::{Segment, SegmentName};
 use super::shared::{Scene, Shared};
 use super::streams::Streams;
-use super::tail::Tail;
+use super::tail::{Tail, clear_stage};
 use super::writer::Writer;
 use crate::disk::{
     Access, Disk, DiskFile, LateFile, Lock, LockGuard, Patience, Stage, read_exact_at, write_all_at,
 };
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
-use crate::format::{FileName, Found, Manifest, Position, SegmentMeta, read_frame};
+use crate::format::{
+    FileName, Found, MANIFEST_WORD, Manifest, Position, SegmentMeta, VISIBLE_WORD, read_frame, tell,
+};
 use crate::index::{ActiveIndex, KeyHasher, Layer};
 use crate::options::FileOptions;
 use crate::sync::{Mutex, RwLock};
@@ -37,7 +39,6 @@ pub(super) fn open(disk: Arc<dyn Disk>, place: String, options: FileOptions) -> 
         Some(manifest) => (manifest, false),
         None => (create(&*disk, &place, &options)?, true),
     };
-    remove_strangers(&*disk, &manifest)?;
     let name = FileName::Stage.to_string();
     let stage = disk
         .map_stage(&name, options.stage_bytes)
@@ -52,6 +53,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, place: String, options: FileOptions) -> 
         is_new,
         stage,
         kept_blocks: Arc::default(),
+        is_swept: false,
     };
     opening.run(lock)
 }
@@ -107,6 +109,8 @@ struct Opening {
     stage: Box<dyn Stage>,
     page: Page,
     kept_blocks: Arc<KeptBlocks>,
+    /// Whether files that the manifest does not name were removed.
+    is_swept: bool,
 }
 
 /// A segment that may have grown since its last index was written.
@@ -273,7 +277,13 @@ impl Opening {
     fn end_log(&mut self, active: &Scanned, later: Vec<Unsealed>) -> Result<Option<Prepared>> {
         let source = Source::of(&active.part.segment)?;
         let was_closed = active.from == active.end && source.len == u64::from(active.end);
-        if !was_closed && !self.is_new {
+        let needs_cut = !was_closed && !self.is_new;
+        if needs_cut || later.len() > 1 {
+            // As long as what is known of the manifest is what the disk has.
+            remove_strangers(&*self.disk, &self.manifest)?;
+            self.is_swept = true;
+        }
+        if needs_cut {
             self.cut(active, source, &later)?;
         }
         let mut later = later.into_iter();
@@ -322,6 +332,18 @@ impl Opening {
             .map_err(|error| Failure::io(&self.place, error))
     }
 
+    /// Tells other processes where the log ends, and by which manifest, if they were told anything else.
+    fn tell(&self, end: Position) {
+        let words = self.stage.page();
+        let told = |at| [words.load(at), words.load(at + 1)];
+        if told(VISIBLE_WORD) != tell(end.as_u64()) {
+            self.page.show(end);
+        }
+        if told(MANIFEST_WORD) != tell(self.manifest.version) {
+            self.page.announce(self.manifest.version);
+        }
+    }
+
     fn share(
         self,
         lock: Box<dyn LockGuard>,
@@ -332,9 +354,7 @@ impl Opening {
     ) -> Result<Shared> {
         let header = *active.part.segment.header(Patience::Wait)?;
         let end = header.at(active.end);
-        self.page.show(end);
-        self.page.announce(self.manifest.version);
-        let tail = begin_tail(self.stage, &self.page, end, &self.options)?;
+        self.tell(end);
         let streams = highest_stream(&parts).max(self.manifest.streams);
         let writer = Writer {
             indexed_from: active.from,
@@ -358,7 +378,8 @@ impl Opening {
             end,
             picture: Arc::new(Picture::new(parts)),
             streams: Streams::new(self.options.stream_cache_bytes, keeper.manifest.seed),
-            tail,
+            // Nothing is staged before the first turn to write.
+            tail: Tail::gathered(end, Some(self.stage)),
         };
         let shared = Shared::new(
             self.disk,
@@ -371,48 +392,11 @@ impl Opening {
         );
         Ok(Shared {
             kept_blocks: self.kept_blocks,
+            is_swept: Mutex::new(self.is_swept),
             lock: Mutex::new(Some(lock)),
             ..shared
         })
     }
-}
-
-/// Begins to gather, or to stage, what comes from `end` on.
-fn begin_tail(
-    mut stage: Box<dyn Stage>,
-    page: &Page,
-    end: Position,
-    options: &FileOptions,
-) -> Result<Tail> {
-    if options.durability == Durability::Sync {
-        return Ok(Tail::gathered(end, Some(stage)));
-    }
-    if holds_anything(&*stage) && !is_planted(Mistake::StageKeptAfterCut) {
-        // An older slot may have been lost, and these frames would be valid again behind a new one.
-        let name = FileName::Stage.to_string();
-        clear_stage(&mut *stage, page).map_err(|error| Failure::io(&name, error))?;
-    }
-    page.switch(end);
-    Ok(Tail::staged(end, stage))
-}
-
-/// Forgets what is staged, durably.
-pub(super) fn clear_stage(stage: &mut dyn Stage, page: &Page) -> io::Result<()> {
-    page.clear_slots();
-    zero(stage);
-    stage.sync()
-}
-
-/// Fills the stage with zeroes.
-pub(super) fn zero(stage: &mut dyn Stage) {
-    let zeroes = vec![0; stage.area().len()];
-    stage.write(0, &zeroes);
-}
-
-/// Whether frames may be in the stage, of whatever time.
-fn holds_anything(stage: &dyn Stage) -> bool {
-    let (blocks, rest) = stage.area().as_chunks::<64>();
-    blocks.iter().any(|block| *block != [0; 64]) || rest.iter().any(|byte| *byte != 0)
 }
 
 fn missing_or(name: &str, error: io::Error) -> Failure {

@@ -87,6 +87,11 @@ impl Log {
         self.shared.scene().visible
     }
 
+    /// Makes ready for writing what would be made ready by the first turn, which then need not wait.
+    pub(crate) fn begin(&self) -> Result<()> {
+        self.ask(|| self.shared.turn(Patience::Wait).map(drop))
+    }
+
     /// Puts a question that must not wait. None: it would have to.
     pub(crate) fn ask_now<T>(&self, ask: impl FnOnce() -> error::Result<T>) -> Result<Option<T>> {
         match ask() {

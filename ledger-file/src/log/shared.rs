@@ -1,6 +1,6 @@
 //! What the parts of an open log share: one who writes at a time, and a scene that all look at.
 //!
-//! Locks are taken in this order: the right to tidy up, the writer's, the keeper's, the scene's, an index's. Nothing is
+//! Locks are taken in this order: the right to tidy up, the writer's, that of the sweep, the keeper's, the scene's, an index's. Nothing is
 //! read from or written to a file while the scene is held for a change, or an index at all.
 
 use std::sync::atomic::Ordering;
@@ -57,6 +57,8 @@ pub(super) struct Shared {
     pub(super) has_trimmed: AtomicBool,
     pub(super) signal: Signal,
     pub(super) followers: Followers,
+    /// Whether files that the manifest does not name were removed.
+    pub(super) is_swept: Mutex<bool>,
     /// Held by the one who tidies up.
     pub(super) tidying: Mutex<()>,
     /// There in a process that only reads.
@@ -111,6 +113,7 @@ impl Shared {
             has_trimmed: AtomicBool::new(false),
             signal: Signal::default(),
             followers: Followers::default(),
+            is_swept: Mutex::new(false),
             tidying: Mutex::new(()),
             follower: None,
             lock: Mutex::new(None),

@@ -6,7 +6,6 @@
 use std::io;
 use std::sync::Arc;
 
-use super::opening::{clear_stage, zero};
 use super::page::Page;
 use crate::disk::Stage;
 use crate::format::Position;
@@ -34,17 +33,8 @@ enum Kind {
 }
 
 impl Tail {
-    /// Begins at `base`, staging as much as `stage` has room for.
-    pub(super) fn staged(base: Position, stage: Box<dyn Stage>) -> Self {
-        Self {
-            segment: base.segment(),
-            base: base.offset(),
-            stage: Some(stage),
-            kind: Kind::Staged { len: 0 },
-        }
-    }
-
-    /// Begins at `base`, gathering without bound. Of a stage only the first page is used.
+    /// Begins at `base`, gathering without bound. Of a stage only the first page is used, until it
+    /// [begins to stage](Tail::begin_to_stage).
     pub(super) fn gathered(base: Position, stage: Option<Box<dyn Stage>>) -> Self {
         let kind = Kind::Gathered {
             writing: None,
@@ -82,6 +72,16 @@ impl Tail {
             (Kind::Staged { len }, Some(stage)) => &stage.area()[..*len],
             _ => &[],
         }
+    }
+
+    /// Stages from now on, as much as there is room for. It has gathered nothing yet.
+    pub(super) fn begin_to_stage(&mut self) {
+        self.kind = Kind::Staged { len: 0 };
+    }
+
+    /// Whether frames may be in the stage, of whatever time.
+    pub(super) fn is_stage_used(&self) -> bool {
+        self.stage.as_deref().is_some_and(holds_anything)
     }
 
     /// Forgets what is staged, durably.
@@ -169,6 +169,24 @@ impl Tail {
             } => [writing.as_deref().map_or(&[], Vec::as_slice), filling],
         }
     }
+}
+
+/// Forgets what is staged, durably.
+pub(super) fn clear_stage(stage: &mut dyn Stage, page: &Page) -> io::Result<()> {
+    page.clear_slots();
+    zero(stage);
+    stage.sync()
+}
+
+/// Fills the stage with zeroes.
+fn zero(stage: &mut dyn Stage) {
+    let zeroes = vec![0; stage.area().len()];
+    stage.write(0, &zeroes);
+}
+
+fn holds_anything(stage: &dyn Stage) -> bool {
+    let (blocks, rest) = stage.area().as_chunks::<64>();
+    blocks.iter().any(|block| *block != [0; 64]) || rest.iter().any(|byte| *byte != 0)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ impl Shared {
     /// Does of it what is urgent, and packs one segment at the most. Tells whether there may be more to pack.
     pub(super) fn tidy_some(&self) -> Result<bool> {
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sweep()?;
         // There may be no room for another one, and then what follows makes some.
         let prepared = self.prepare_next();
         self.settle_sealed()?;

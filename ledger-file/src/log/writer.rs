@@ -37,6 +37,8 @@ pub(super) struct Writer {
     pub(super) group: Arc<Group>,
     /// Those whose commits are being flushed, or were last.
     pub(super) flushing: Option<Arc<Group>>,
+    /// Whether what the first turn needs was made ready.
+    pub(super) has_begun: bool,
     /// The highest number of a stream.
     pub(super) streams: u64,
     /// The stream that was appended to last.
@@ -97,6 +99,7 @@ impl Writer {
             frame: Vec::new(),
             group: Group::after(None),
             flushing: None,
+            has_begun: false,
             streams,
             last: None,
             fault: None,
@@ -122,10 +125,13 @@ impl Shared {
         if self.is_broken.load(Ordering::Acquire) {
             turn.mend()?;
         }
-        match &turn.writer.fault {
-            Some(fault) => Err(fault.error(&self.place).into()),
-            None => Ok(turn),
+        if let Some(fault) = &turn.writer.fault {
+            return Err(fault.error(&self.place).into());
         }
+        if !turn.writer.has_begun {
+            turn.begin()?;
+        }
+        Ok(turn)
     }
 
     /// Waits for a turn, whatever state the log is in.

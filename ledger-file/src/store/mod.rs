@@ -72,6 +72,7 @@ impl FileStore {
         let path = path.into();
         unblock(move || {
             let log = Log::open(path, options)?;
+            log.begin()?;
             let committer = match log.durability() {
                 Durability::Sync => {
                     Some(Committer::start().map_err(|error| no_thread(&log, error))?)
