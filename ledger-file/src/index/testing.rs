@@ -125,7 +125,7 @@ fn hash(kind: u64, key: u16) -> KeyHash {
     KeyHash(mix(kind << 32 | u64::from(key)) as u32)
 }
 
-fn text_hash(kind: u64, text: &str) -> KeyHash {
+pub(super) fn text_hash(kind: u64, text: &str) -> KeyHash {
     let packed = text
         .bytes()
         .fold(1, |packed, byte| packed << 8 | u64::from(byte));

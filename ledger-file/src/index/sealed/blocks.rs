@@ -145,6 +145,9 @@ pub(super) struct Blocks<'a> {
     oldest: usize,
 }
 
+/// How many blocks are read by one call, where many in a row are wanted.
+const BLOCKS_AT_ONCE: usize = 16;
+
 /// A look-up goes along in three or four sections at most.
 const AT_HAND: usize = 4;
 
@@ -286,6 +289,35 @@ impl<'a> Blocks<'a> {
         }
     }
 
+    /// Shows `each` some blocks in a row, checked: many of them are read by one call.
+    fn read_each(
+        &self,
+        blocks: Range<usize>,
+        mut each: impl FnMut(&[u8; BLOCK_BYTES]),
+    ) -> Result<()> {
+        let missing = || self.damaged("a block is missing");
+        let checksums = self.contents.checksums.get(blocks.clone());
+        let mut buf = vec![0; blocks.len().min(BLOCKS_AT_ONCE) * BLOCK_BYTES];
+        let mut next = blocks.start;
+        for checksums in checksums.ok_or_else(missing)?.chunks(BLOCKS_AT_ONCE) {
+            let buf = &mut buf[..checksums.len() * BLOCK_BYTES];
+            read_exact_at(
+                self.file,
+                buf,
+                block_offset(next as u64),
+                self.means.patience,
+            )?;
+            for (block, checksum) in buf.as_chunks().0.iter().zip(checksums) {
+                if !matches(block, *checksum) {
+                    return Err(self.damaged("a block does not match its checksum"));
+                }
+                each(block);
+            }
+            next += checksums.len();
+        }
+        Ok(())
+    }
+
     /// Reads the whole filter of one grain.
     pub(super) fn filter(&self, grain: Grain) -> Result<Filter> {
         let extent = self.contents.header.filters[grain as usize];
@@ -295,11 +327,10 @@ impl<'a> Blocks<'a> {
             return Err(self.damaged("its filter is cut off"));
         }
         let mut fingerprints = Vec::with_capacity(bytes);
-        for block in blocks {
+        self.read_each(blocks, |block| {
             let taken = (bytes - fingerprints.len()).min(FINGERPRINTS_OF_A_ROW);
-            let block = self.read(block)?;
             fingerprints.extend_from_slice(&block[ROWS_OFFSET..ROWS_OFFSET + taken]);
-        }
+        })?;
         let filter = Filter::from_parts(grain, extent.shape, fingerprints);
         filter.ok_or_else(|| self.damaged("its filter makes no sense"))
     }

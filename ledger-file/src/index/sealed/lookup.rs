@@ -84,6 +84,7 @@ impl SealedIndex {
         }
         let mut blocks = self.blocks(means)?;
         let Some(list) = blocks.order_key(tag)? else {
+            self.note_in_vain(Grain::Coarse);
             return Ok(());
         };
         let (start, end) = (
@@ -142,6 +143,7 @@ impl SealedIndex {
         let mut blocks = self.blocks(means)?;
         let behind = blocks.run(stream, |_| true)?;
         let Some(run) = blocks.run_before(behind, stream)? else {
+            self.note_in_vain(Grain::Coarse);
             return Ok(None);
         };
         let last = run.ordinal.wrapping_add(run.count).wrapping_sub(1);
@@ -164,7 +166,13 @@ impl SealedIndex {
             return Ok(first);
         }
         let first = match self.may_have(Grain::Coarse, stream_tag(stream), means)? {
-            true => self.blocks(means)?.first_run(stream)?,
+            true => {
+                let first = self.blocks(means)?.first_run(stream)?;
+                if first.is_none() {
+                    self.note_in_vain(Grain::Coarse);
+                }
+                first
+            }
             false => None,
         };
         contents.first_runs.put(stream.0, first);
@@ -199,6 +207,9 @@ impl SealedIndex {
             let ordinals = self
                 .blocks(means.in_passing())?
                 .facts(Section::DedupKeys, hashes[index])?;
+            if ordinals.is_empty() {
+                self.note_in_vain(Grain::Fine);
+            }
             ordinals
                 .into_iter()
                 .try_for_each(|ordinal| visit(index, ordinal))
@@ -218,10 +229,14 @@ impl SealedIndex {
     }
 
     fn places(&self, section: Section, hash: KeyHash, means: Means) -> Result<Candidates> {
-        match self.may_have(Grain::Fine, hash.0, means)? {
-            true => self.blocks(means)?.facts(section, hash),
-            false => Ok(Candidates::new()),
+        if !self.may_have(Grain::Fine, hash.0, means)? {
+            return Ok(Candidates::new());
         }
+        let places = self.blocks(means)?.facts(section, hash)?;
+        if places.is_empty() {
+            self.note_in_vain(Grain::Fine);
+        }
+        Ok(places)
     }
 
     pub(in crate::index) fn spot(
@@ -270,6 +285,9 @@ impl SealedIndex {
         let (from, to) = (change.row(stream, 0), change.row(stream, u32::MAX));
         let mut found = None;
         blocks.changes(from..to, |row| found = Some(self.position(row.offset)))?;
+        if found.is_none() {
+            self.note_in_vain(Grain::Coarse);
+        }
         Ok(found)
     }
 
@@ -283,12 +301,15 @@ impl SealedIndex {
         if !self.may_have_changes(stream, means)? {
             return Ok(());
         }
-        let mut blocks = self.blocks(means)?;
+        let (mut blocks, known) = (self.blocks(means)?, out.len());
         for kind in [ChangeKind::Mark, ChangeKind::Purge] {
             let rows = ChangeRow::range(stream, Topic::of(kind), ids.clone());
             blocks.changes(rows, |row| {
                 out.push((row.id, kind, self.position(row.offset)))
             })?;
+        }
+        if out.len() == known {
+            self.note_in_vain(Grain::Coarse);
         }
         Ok(())
     }

@@ -40,12 +40,12 @@ pub(crate) struct SealedIndex {
     to: u32,
     /// Elsewhere, because most indexes of a log are not asked, and it is long.
     contents: OnceLock<Box<Contents>>,
-    /// How many questions there were that the filter of each grain could have answered before it was there.
-    unfiltered: [AtomicU32; FILTERS],
+    /// How many questions found nothing here that the filter of each grain would have answered, had it been there.
+    in_vain: [AtomicU32; FILTERS],
 }
 
-/// How many questions are cheaper to answer from the file than by reading the filter.
-const UNFILTERED_MAX: u32 = 16;
+/// How many questions in vain are cheaper than reading the filter.
+const IN_VAIN_MAX: u32 = 16;
 
 impl SealedIndex {
     /// Takes `file` for the index of `origin` up to the offset `to`. That is checked when it is first asked.
@@ -55,7 +55,7 @@ impl SealedIndex {
             origin,
             to,
             contents: OnceLock::new(),
-            unfiltered: [const { AtomicU32::new(0) }; FILTERS],
+            in_vain: [const { AtomicU32::new(0) }; FILTERS],
         }
     }
 
@@ -131,15 +131,19 @@ impl SealedIndex {
         self.contents.get()?.filters[grain as usize].get()
     }
 
-    /// The filter of one grain, once so many questions were asked that it is worth being read; `asked` are now.
+    /// Notes that something was looked for here that is not here.
+    fn note_in_vain(&self, grain: Grain) {
+        self.in_vain[grain as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The filter of one grain, once so many questions were in vain that it is worth being read; `asked` are now.
     fn filter(&self, grain: Grain, asked: usize, means: Means) -> Result<Option<&Filter>> {
         let filter = &self.contents(means)?.filters[grain as usize];
         if let Some(filter) = filter.get() {
             return Ok(Some(filter));
         }
-        let unfiltered = &self.unfiltered[grain as usize];
-        let asked = asked.min(UNFILTERED_MAX as usize) as u32;
-        if unfiltered.fetch_add(asked, Ordering::Relaxed) + asked <= UNFILTERED_MAX {
+        let in_vain = self.in_vain[grain as usize].load(Ordering::Relaxed) as usize;
+        if in_vain + asked <= IN_VAIN_MAX as usize {
             return Ok(None);
         }
         let read = self.blocks(means)?.filter(grain)?;
