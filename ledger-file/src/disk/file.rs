@@ -89,6 +89,10 @@ impl DiskFile for RealFile {
         self.0.set_len(len)
     }
 
+    fn announce(&self, offset: u64, len: u64) {
+        announce(&self.0, offset, len);
+    }
+
     /// Only where there are more addresses than a log has bytes.
     fn map(&self, len: u64) -> io::Result<Option<FileMap>> {
         match usize::try_from(len) {
@@ -97,6 +101,19 @@ impl DiskFile for RealFile {
         }
     }
 }
+
+/// Asks the disk for what will be read.
+#[cfg(target_os = "linux")]
+fn announce(file: &File, offset: u64, len: u64) {
+    use rustix::fs::{Advice, fadvise};
+    if let Some(len) = std::num::NonZeroU64::new(len) {
+        let _heard = fadvise(file, offset, Some(len), Advice::WillNeed);
+    }
+}
+
+/// Nobody else can be asked.
+#[cfg(not(target_os = "linux"))]
+fn announce(_: &File, _: u64, _: u64) {}
 
 /// Reads what the page cache holds.
 #[cfg(target_os = "linux")]

@@ -70,6 +70,12 @@ impl DiskFile for LateFile {
         self.file()?.truncate(len)
     }
 
+    fn announce(&self, offset: u64, len: u64) {
+        if let Ok(file) = self.file() {
+            file.announce(offset, len);
+        }
+    }
+
     fn map(&self, len: u64) -> io::Result<Option<FileMap>> {
         self.file()?.map(len)
     }

@@ -97,6 +97,10 @@ pub(crate) trait DiskFile: Send + Sync + fmt::Debug {
     /// Sets the length: cuts what is behind it, or adds zeroes.
     fn truncate(&self, len: u64) -> io::Result<()>;
 
+    /// Asks the disk for `len` bytes from `offset` on, which will be read soon, and does not wait for them. Who is not
+    /// heard waits longer then, and no more.
+    fn announce(&self, offset: u64, len: u64);
+
     /// Maps the first `len` bytes to be read, whether they are there yet or not; none if it can only be read by calls.
     fn map(&self, len: u64) -> io::Result<Option<FileMap>>;
 }

@@ -145,6 +145,7 @@ mod tests {
         fn truncate(&self, _: u64) -> io::Result<()> {
             Ok(())
         }
+        fn announce(&self, _: u64, _: u64) {}
         fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
             Ok(None)
         }

@@ -174,6 +174,7 @@ impl DiskFile for Memory {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn announce(&self, _: u64, _: u64) {}
     fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
         Ok(None)
     }

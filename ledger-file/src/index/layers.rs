@@ -44,7 +44,7 @@ impl Layers {
 pub(crate) struct Look<'a> {
     layers: &'a [Layer],
     below: Position,
-    means: Means,
+    pub(super) means: Means,
 }
 
 type Result<T, E = IndexError> = std::result::Result<T, E>;
@@ -109,6 +109,7 @@ impl Look<'_> {
             direction,
             limit,
         };
+        self.announce_order_key(stream, hash, &window)?;
         self.walk(stream, &window, |layer| {
             layer.order_key(stream, hash, &window.with_limit(end - out.len()), out)?;
             Ok(out.len() >= end)
@@ -164,7 +165,7 @@ impl Look<'_> {
         }
     }
 
-    fn sealed(&self) -> impl Iterator<Item = &SealedIndex> {
+    pub(super) fn sealed(&self) -> impl Iterator<Item = &SealedIndex> {
         self.layers.iter().filter_map(|layer| match layer {
             Layer::Sealed(index) => Some(&**index),
             Layer::Memory(_) => None,
@@ -280,7 +281,10 @@ impl Look<'_> {
         candidates: impl Fn(LayerAt<'_>) -> Result<Candidates>,
         mut take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
-        for layer in self.newest_first() {
+        for (nth, layer) in self.newest_first().enumerate() {
+            if nth == 1 {
+                self.announce_contents();
+            }
             for offset in candidates(layer)? {
                 if let Some(taken) = take(Position::new(layer.segment(), offset))? {
                     return Ok(Some(taken));

@@ -5,7 +5,8 @@
 //! numbers and ids is exact. Losing an index costs a scan, nothing else.
 //!
 //! An [`ActiveIndex`] takes what is appended, in memory. When its segment is sealed it is written to a file, as a
-//! [`SealedIndex`]. [`Layers`] are all of them, oldest first; a [`Look`] at them answers questions.
+//! [`SealedIndex`]. [`Layers`] are all of them, oldest first; a [`Look`] at them answers questions, and where those go to
+//! many files, `waves` ask the disk for all of them before the first is waited for.
 
 mod active;
 mod batch_keys;
@@ -23,6 +24,7 @@ pub(crate) mod sealed;
 mod table;
 #[cfg(test)]
 mod testing;
+mod waves;
 mod words;
 
 use std::io;

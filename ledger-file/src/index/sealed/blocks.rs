@@ -102,9 +102,9 @@ const BITS: usize = u32::BITS as usize;
 
 impl Contents {
     /// Whether a block was found to be right in the map.
-    fn was_right(&self, index: usize) -> bool {
-        let word = self.checked[index / BITS].load(Ordering::Relaxed);
-        word >> (index % BITS) & 1 == 1
+    pub(super) fn was_right(&self, index: usize) -> bool {
+        let word = self.checked.get(index / BITS);
+        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (index % BITS) & 1 == 1)
     }
 
     fn note_right(&self, index: usize) {
@@ -138,7 +138,7 @@ fn matches(bytes: &[u8], checksum: u32) -> bool {
 #[derive(Debug)]
 pub(super) struct Blocks<'a> {
     pub(super) contents: &'a Contents,
-    file: &'a dyn DiskFile,
+    pub(super) file: &'a dyn DiskFile,
     means: Means,
     at_hand: SmallVec<[(usize, Block); AT_HAND]>,
     /// Which of those at hand is put aside next.
@@ -176,7 +176,7 @@ impl<'a> Blocks<'a> {
 
     /// The blocks of a section in which the first row may be that is not before `fence`. There is at least one, unless
     /// the section has none.
-    fn candidates(&self, section: Section, fence: u64) -> Range<usize> {
+    pub(super) fn candidates(&self, section: Section, fence: u64) -> Range<usize> {
         let blocks = self.contents.header.blocks(section);
         let Some(fences) = self.contents.fences.get(blocks.clone()) else {
             return blocks.start..blocks.start;
@@ -338,6 +338,15 @@ impl<'a> Blocks<'a> {
 
 // Rows of one size.
 impl Blocks<'_> {
+    /// The blocks that some rows of a section are in, as far as there are such.
+    pub(super) fn blocks_of(&self, section: Section, rows: Range<u32>) -> Range<usize> {
+        let per_block = rows_per_block(section);
+        let blocks = self.contents.header.blocks(section);
+        let (start, end) = (rows.start as usize / per_block, rows.end as usize);
+        let end = blocks.start + end.div_ceil(per_block);
+        blocks.start + start..end.min(blocks.end)
+    }
+
     /// The row of a section with that index.
     pub(super) fn row<const N: usize>(&mut self, section: Section, row: u32) -> Result<[u8; N]> {
         debug_assert_eq!(section.row_bytes(), Some(N));

@@ -83,16 +83,12 @@ impl SealedIndex {
             return Ok(());
         }
         let mut blocks = self.blocks(means)?;
-        let Some(list) = blocks.order_key(tag)? else {
+        let Some(entries) = blocks.entries_with(stream, tag, window)? else {
             self.note_in_vain(Grain::Coarse);
             return Ok(());
         };
-        let (start, end) = (
-            blocks.ordinal(stream, window.ids.start)?,
-            blocks.ordinal(stream, window.ids.end)?,
-        );
         let found = out.len();
-        for ordinal in blocks.ordinals(&list, start..end, window.direction)? {
+        for ordinal in entries {
             if out.len() - found == window.limit {
                 break;
             }

@@ -3,10 +3,12 @@
 //! `layout` says what stands where, `writer` writes it, `blocks` reads and checks pieces of it, and [`SealedIndex`]
 //! answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing. The directory, a
 //! hundredth of the file, is read by the first question and kept; the filters too, when there were a few. Blocks are
-//! mapped where the asker may wait, and checked once; else the few used last are kept.
+//! mapped where the asker may wait, and checked once; else the few used last are kept. What a question will need of many
+//! files is asked for together, by what each of them `announce`s.
 //!
 //! A file that is cut off, changed, or the index of something else is found out before anything in it is believed.
 
+mod announce;
 mod blocks;
 mod layout;
 mod lookup;

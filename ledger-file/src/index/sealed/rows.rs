@@ -8,10 +8,10 @@ use super::blocks::{Blocks, Result};
 use super::layout::Section;
 use super::packed::{GROUP, Group};
 use crate::format::StreamNumber;
-use crate::index::IndexError;
 use crate::index::active::Candidates;
 use crate::index::change::{ChangeRow, Topic};
 use crate::index::hash::{KeyHash, mix};
+use crate::index::{IndexError, Window};
 
 /// A row of `Runs`.
 #[derive(Clone, Copy, Debug)]
@@ -150,8 +150,27 @@ impl Blocks<'_> {
         }))
     }
 
+    /// Where the ordinals of the entries of `stream` with an order key are that are in `window`; none if nothing here has
+    /// the key.
+    pub(super) fn entries_with(
+        &mut self,
+        stream: StreamNumber,
+        tag: u32,
+        window: &Window,
+    ) -> Result<Option<Box<dyn Iterator<Item = Place>>>> {
+        let Some(list) = self.order_key(tag)? else {
+            return Ok(None);
+        };
+        let (start, end) = (
+            self.ordinal(stream, window.ids.start)?,
+            self.ordinal(stream, window.ids.end)?,
+        );
+        let places = self.ordinals(&list, start..end, window.direction)?;
+        Ok(Some(places))
+    }
+
     /// Where those ordinals of a list are that are within `range`, in the order of `direction`.
-    pub(super) fn ordinals(
+    fn ordinals(
         &mut self,
         list: &OrderKeyList,
         range: Range<u32>,

@@ -65,6 +65,7 @@ impl DiskFile for Bytes {
         Ok(())
     }
 
+    fn announce(&self, _: u64, _: u64) {}
     fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
         Ok(None)
     }
@@ -291,6 +292,7 @@ fn what_cannot_be_had_now_is_an_error_of_the_file() {
         fn truncate(&self, _: u64) -> io::Result<()> {
             unreachable!()
         }
+        fn announce(&self, _: u64, _: u64) {}
         fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
             Ok(None)
         }
