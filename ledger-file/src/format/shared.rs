@@ -1,6 +1,8 @@
 //! Copies of bytes that share memory, piece by piece: many small ones cost few allocations.
 //!
 //! Whoever keeps one of them keeps its piece, so pieces are small, and none is larger than what is known to come.
+//!
+//! A copy can be had at once, or with all others of its piece, which is cheaper: bytes are gathered then, and shared out.
 
 use bytes::BytesMut;
 use ledger_core::Bytes;
@@ -19,30 +21,77 @@ pub(crate) struct SharedBytes {
     expected: usize,
 }
 
+/// Where a copy lies among those that are shared out together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gathered {
+    start: u32,
+    len: u32,
+}
+
 impl SharedBytes {
     /// Says that `count` more copies will be made.
     pub(crate) fn expect(&mut self, count: usize) {
         self.expected = count;
     }
 
-    /// A copy of `bytes`.
+    /// A copy of `bytes`, when nothing is gathered.
     pub(crate) fn copy(&mut self, bytes: &[u8]) -> Bytes {
-        let expected = self.expected;
-        self.expected = expected.saturating_sub(1);
-        if expected <= 1 && self.left() < bytes.len() || bytes.len() >= ALONE_BYTES_MIN {
-            return Bytes::copy_from_slice(bytes);
+        match self.gather(bytes).or_else(|| self.gather_anew(bytes)) {
+            Some(_all_of_it) => self.share(),
+            None => self.copy_alone(bytes),
         }
-        if self.left() < bytes.len() {
-            let wanted = expected.saturating_mul(bytes.len());
-            self.piece = BytesMut::with_capacity(wanted.min(PIECE_BYTES_MAX));
+    }
+
+    /// A copy of `bytes` with memory of its own.
+    pub(crate) fn copy_alone(&mut self, bytes: &[u8]) -> Bytes {
+        self.expected = self.expected.saturating_sub(1);
+        Bytes::copy_from_slice(bytes)
+    }
+
+    /// Copies `bytes` behind what was gathered. None: they do not fit into the piece, or are too large for any.
+    #[inline]
+    pub(crate) fn gather(&mut self, bytes: &[u8]) -> Option<Gathered> {
+        if self.left() < bytes.len() || bytes.len() >= ALONE_BYTES_MIN {
+            return None;
         }
+        let gathered = Gathered {
+            start: self.piece.len() as u32,
+            len: bytes.len() as u32,
+        };
+        self.expected = self.expected.saturating_sub(1);
         self.piece.extend_from_slice(bytes);
+        Some(gathered)
+    }
+
+    /// As [`gather`](Self::gather), into a new piece, when nothing is gathered. None: they are too large, or the last that
+    /// are known to come.
+    pub(crate) fn gather_anew(&mut self, bytes: &[u8]) -> Option<Gathered> {
+        debug_assert!(self.piece.is_empty(), "what was gathered is shared out");
+        if self.expected <= 1 || bytes.len() >= ALONE_BYTES_MIN {
+            return None;
+        }
+        let wanted = self.expected.saturating_mul(bytes.len());
+        self.piece = BytesMut::with_capacity(wanted.min(PIECE_BYTES_MAX));
+        self.gather(bytes)
+    }
+
+    /// All that was gathered: what [`Gathered::of`] gives parts of.
+    pub(crate) fn share(&mut self) -> Bytes {
         self.piece.split().freeze()
     }
 
     /// How many bytes fit into the piece.
     fn left(&self) -> usize {
         self.piece.capacity() - self.piece.len()
+    }
+}
+
+impl Gathered {
+    /// The copy, out of `all` that was gathered with it.
+    #[inline]
+    pub(crate) fn of(self, all: &Bytes) -> Bytes {
+        let start = self.start as usize;
+        all.slice(start..start + self.len as usize)
     }
 }
 
@@ -68,6 +117,21 @@ mod tests {
             let copies: Vec<Bytes> = originals.iter().map(|bytes| shared.copy(bytes)).collect();
             prop_assert_eq!(copies, originals);
         }
+    }
+
+    #[test]
+    fn what_was_gathered_is_shared_out_as_it_was() {
+        let mut shared = SharedBytes::default();
+        shared.expect(4);
+        let originals: [&[u8]; 3] = [b"one", b"", b"three"];
+        let first = shared.gather_anew(originals[0]).unwrap();
+        let others = [1, 2].map(|index| shared.gather(originals[index]).unwrap());
+        let all = shared.share();
+        assert_eq!(
+            [first, others[0], others[1]].map(|it| it.of(&all)),
+            originals
+        );
+        assert_eq!(shared.copy(b"four"), "four", "behind them, or anew");
     }
 
     #[test]

@@ -49,10 +49,12 @@ impl Reading<'_> {
             self.by_order_key(ids, &mut collected)?;
         }
         let Collected {
-            entries,
+            mut entries,
             tombstones,
+            mut owning,
             ..
         } = collected;
+        owning.settle(&mut entries);
         Ok(Page::new(
             options,
             entries,
@@ -107,7 +109,17 @@ impl Reading<'_> {
         limit: usize,
         each: impl FnMut(u64, Timestamp, EntryRef<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let mut each = Each::new(each);
+        self.visit(ids, direction, limit, &mut Each::new(each))
+    }
+
+    /// As [`each`](Self::each), for whoever can do with less of plain entries.
+    fn visit(
+        &self,
+        ids: Range<u64>,
+        direction: Direction,
+        limit: usize,
+        each: &mut impl Visit,
+    ) -> Result<()> {
         let mut stretches: Vec<Stretch> = Vec::new();
         let number = self.state.number;
         let look = self.view.look();
@@ -118,8 +130,8 @@ impl Reading<'_> {
         }
         for stretch in stretches {
             let flow = match direction {
-                Direction::Ascending => self.view.entries(number, stretch, &mut each)?,
-                Direction::Descending => self.backwards(stretch, &mut each)?,
+                Direction::Ascending => self.view.entries(number, stretch, each)?,
+                Direction::Descending => self.backwards(stretch, each)?,
             };
             if flow.is_break() {
                 break;
@@ -154,9 +166,11 @@ impl Reading<'_> {
             let part = take_part(&mut rest, collected.options.direction, look as u64);
             let changes = Changes::of(self.view, self.state.number, part.clone())?;
             let direction = collected.options.direction;
-            self.each(part, direction, look, |id, recorded_at, entry| {
-                collected.take(id, recorded_at, entry, &changes)
-            })?;
+            let mut taking = Taking {
+                collected,
+                changes: &changes,
+            };
+            self.visit(part, direction, look, &mut taking)?;
             look = (look * 4).min(LOOK_MAX);
         }
         Ok(())
@@ -269,9 +283,8 @@ struct Collected<'a> {
 
 impl Collected<'_> {
     fn room(&self) -> usize {
-        self.options
-            .limit
-            .saturating_sub(self.entries.len() + self.tombstones.len())
+        let taken = self.entries.len() + self.owning.waiting() + self.tombstones.len();
+        self.options.limit.saturating_sub(taken)
     }
 
     fn is_full(&self) -> bool {
@@ -300,15 +313,26 @@ impl Collected<'_> {
             return Ok(ControlFlow::Break(()));
         }
         if self.takes_all && entry.is_plain() && changes.is_empty() {
-            // What has no fields does not expire.
-            self.entries.push(self.owning.plain(id, recorded_at, entry));
+            self.take_plain(id, recorded_at, entry);
         } else {
             self.take_any(id, recorded_at, entry, changes)?;
         }
-        Ok(match self.is_full() {
+        Ok(self.flow())
+    }
+
+    /// As [`take`](Self::take), if all entries are wanted and nothing was said about this one: what has no fields does
+    /// not expire.
+    #[inline]
+    fn take_plain(&mut self, id: u64, recorded_at: Timestamp, plain: EntryRef<'_>) {
+        self.owning.plain(id, recorded_at, plain, &mut self.entries);
+    }
+
+    #[inline]
+    fn flow(&self) -> ControlFlow<()> {
+        match self.is_full() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
-        })
+        }
     }
 
     /// As [`take`](Self::take), whatever the entry has and whatever is wanted.
@@ -336,6 +360,7 @@ impl Collected<'_> {
                 self.tombstones.push(id);
             }
         } else if may_match(&self.options.filter, fields) {
+            self.owning.settle(&mut self.entries);
             let taken = self.owning.entry(id, recorded_at, entry, fields);
             let mut taken = taken.map_err(malformed)?;
             if let Some(Said::Marked(position)) = said {
@@ -346,6 +371,39 @@ impl Collected<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A page that is shown entries of which some may have changed.
+struct Taking<'t, 'a> {
+    collected: &'t mut Collected<'a>,
+    changes: &'t Changes,
+}
+
+impl Visit for Taking<'_, '_> {
+    #[inline]
+    fn visit(
+        &mut self,
+        id: u64,
+        recorded_at: Timestamp,
+        entry: EntryRef<'_>,
+    ) -> Result<ControlFlow<()>> {
+        self.collected.take(id, recorded_at, entry, self.changes)
+    }
+
+    fn wants_plain(&self) -> bool {
+        self.collected.takes_all && self.changes.is_empty() && !self.collected.is_full()
+    }
+
+    #[inline]
+    fn visit_plain(
+        &mut self,
+        id: u64,
+        recorded_at: Timestamp,
+        plain: EntryRef<'_>,
+    ) -> Result<ControlFlow<()>> {
+        self.collected.take_plain(id, recorded_at, plain);
+        Ok(self.collected.flow())
     }
 }
 
