@@ -104,8 +104,12 @@ impl<I: Id, T: 'static, C: Codec<T>> Cursor<I, T, C> {
         let options = self.options.clone();
         let mut page = maybe_done(async move { store.read(&name, &options).await }.boxed());
         // Once, to begin it.
-        let _ = poll_fn(|context| Poll::Ready(page.poll_unpin(context))).await;
+        let begun = poll_fn(|context| Poll::Ready(page.poll_unpin(context))).await;
         self.ahead = Some(page);
+        if begun.is_pending() {
+            // Whoever goes on with it has not had a turn yet, and what follows here need not wait for anything.
+            give_way().await;
+        }
     }
 
     async fn turn_page(&mut self) -> Result<()> {
@@ -149,6 +153,19 @@ impl<I: Id, T: 'static, C: Codec<T>> Cursor<I, T, C> {
             self.place = Place::Ended;
         }
     }
+}
+
+/// Lets others run.
+async fn give_way() {
+    let mut has_given = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_given, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 async fn finish<I>(mut ahead: Ahead<I>) -> Result<Page<I>> {
