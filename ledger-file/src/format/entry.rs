@@ -14,7 +14,6 @@ use super::lists::{Pairs, Tags};
 #[cfg(any(test, fuzzing))]
 use super::owning::Owning;
 use super::payload::decompress;
-use super::short_keys::ShortKeys;
 
 /// The bits of an entry's flags.
 pub(super) mod flag {
@@ -98,8 +97,8 @@ impl<'a> EntryRef<'a> {
     /// As [`parse`](Self::parse).
     #[inline]
     pub(crate) fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
-        match Self::split_plain(bytes).or_else(|| Self::split_short(bytes)) {
-            Some(short) => Ok(short),
+        match Self::split_plain(bytes) {
+            Some(plain) => Ok(plain),
             None => Self::split_any(bytes),
         }
     }
@@ -140,28 +139,6 @@ impl<'a> EntryRef<'a> {
             raw,
             fields: &[],
             stored: &raw[SHORT_HEAD_BYTES..],
-        };
-        Some((entry, rest))
-    }
-
-    /// As [`split`](Self::split), of an entry that has fields, and these and its payload fewer than 128 bytes each; none if
-    /// not.
-    #[inline]
-    fn split_short(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let [flags, len @ ..0x80, fields_len @ ..0x80, ..] = *bytes else {
-            return None;
-        };
-        if flags & flag::FIELDS == 0 {
-            return None;
-        }
-        let head = SHORT_HEAD_BYTES + 1 + usize::from(fields_len);
-        let (raw, rest) = bytes.split_at_checked(head + usize::from(len))?;
-        let (head, stored) = raw.split_at(head);
-        let entry = Self {
-            flags,
-            raw,
-            fields: &head[SHORT_HEAD_BYTES + 1..],
-            stored,
         };
         Some((entry, rest))
     }
@@ -210,18 +187,6 @@ impl<'a> EntryRef<'a> {
     #[inline]
     fn is_payload_stored(&self) -> bool {
         self.flags & flag::MORE == 0
-    }
-
-    /// Its kind and keys, if it has nothing else beside its payload, and they are as most are.
-    #[inline]
-    pub(crate) fn short_keys(&self) -> Option<ShortKeys<'a>> {
-        ShortKeys::new(self.flags, self.fields)
-    }
-
-    /// How the payload is encoded, if no field says so.
-    #[inline]
-    pub(crate) fn known_content_type(&self) -> &'static str {
-        known_content_type(self.flags)
     }
 
     /// What it has beside its payload.

@@ -13,7 +13,7 @@ use super::view::View;
 use super::visit::Visit;
 use crate::disk::Patience;
 use crate::error::Result;
-use crate::format::{EntryRef, Fields, Malformed, ShortKeys, StreamNumber};
+use crate::format::{EntryRef, Fields, Malformed, StreamNumber};
 
 /// How many entries are looked up in the indexes in one go: few at first, because who is shown them may want no more.
 const PART_MIN: u64 = 1 << 7;
@@ -25,15 +25,7 @@ pub struct RecordRef<'a> {
     id: u64,
     recorded_at: Timestamp,
     entry: EntryRef<'a>,
-    beside: Beside<'a>,
-}
-
-/// What an entry has beside its payload.
-#[derive(Clone, Copy, Debug)]
-enum Beside<'a> {
-    /// Nothing but kind and keys, which are read when they are asked for.
-    Keys(ShortKeys<'a>),
-    Fields(&'a Fields<'a>),
+    fields: &'a Fields<'a>,
 }
 
 impl<'a> RecordRef<'a> {
@@ -62,46 +54,31 @@ impl<'a> RecordRef<'a> {
     /// How the payload is encoded.
     #[inline]
     pub fn content_type(&self) -> &'a str {
-        match self.beside {
-            Beside::Keys(_) => self.entry.known_content_type(),
-            Beside::Fields(fields) => fields.content_type,
-        }
+        self.fields.content_type
     }
 
     /// The event type's name.
     #[inline]
     pub fn kind(&self) -> Option<&'a str> {
-        match self.beside {
-            Beside::Keys(keys) => keys.kind(),
-            Beside::Fields(fields) => fields.kind,
-        }
+        self.fields.kind
     }
 
     /// What it happened to.
     #[inline]
     pub fn order_key(&self) -> Option<&'a str> {
-        match self.beside {
-            Beside::Keys(keys) => keys.order_key(),
-            Beside::Fields(fields) => fields.order_key,
-        }
+        self.fields.order_key
     }
 
     /// The key under which it is stored at most once, unless empty.
     #[inline]
     pub fn dedup_key(&self) -> Option<&'a str> {
-        match self.beside {
-            Beside::Keys(keys) => keys.dedup_key(),
-            Beside::Fields(fields) => fields.dedup_key,
-        }
+        self.fields.dedup_key
     }
 
     /// The version of the schema that it was written in.
     #[inline]
     pub fn schema_version(&self) -> u32 {
-        match self.beside {
-            Beside::Keys(_) => 1,
-            Beside::Fields(fields) => fields.schema_version,
-        }
+        self.fields.schema_version
     }
 }
 
@@ -179,9 +156,14 @@ impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Scan<'_, F> {
         flow
     }
 
-    /// As [`visit`](Visit::visit), whatever the entry has and whatever was said about it.
+    fn now(&self) -> Timestamp {
+        *self.now.get_or_init(|| self.view.shared().now())
+    }
+}
+
+impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Visit for Scan<'_, F> {
     #[inline(never)]
-    fn visit_any(
+    fn visit(
         &mut self,
         id: u64,
         recorded_at: Timestamp,
@@ -196,35 +178,8 @@ impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Scan<'_, F> {
             id,
             recorded_at,
             entry,
-            beside: Beside::Fields(&fields),
+            fields: &fields,
         }))
-    }
-
-    fn now(&self) -> Timestamp {
-        *self.now.get_or_init(|| self.view.shared().now())
-    }
-}
-
-impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Visit for Scan<'_, F> {
-    #[inline(never)]
-    fn visit(
-        &mut self,
-        id: u64,
-        recorded_at: Timestamp,
-        entry: EntryRef<'_>,
-    ) -> Result<ControlFlow<()>> {
-        if self.changes.is_empty()
-            && let Some(keys) = entry.short_keys()
-        {
-            // Nothing but an expiry or a purge takes an entry away.
-            return Ok(self.show(RecordRef {
-                id,
-                recorded_at,
-                entry,
-                beside: Beside::Keys(keys),
-            }));
-        }
-        self.visit_any(id, recorded_at, entry)
     }
 
     /// Nothing but a purge can have taken a plain entry away, and purges are changes.
@@ -244,7 +199,7 @@ impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Visit for Scan<'_, F> {
             id,
             recorded_at,
             entry: plain,
-            beside: Beside::Fields(plain.plain_fields()),
+            fields: plain.plain_fields(),
         }))
     }
 }
