@@ -1,12 +1,13 @@
-//! Follow (C9): every entry once, in order, history first, then live; and the wait that live is made of.
+//! Follow (C9): every entry once, in order, history first, then live; the wait that live is made of, and pages begun ahead.
 
 use std::pin::pin;
 
-use futures_util::TryStreamExt;
+use futures_util::future::{join_all, maybe_done};
+use futures_util::{StreamExt, TryStreamExt};
 use ledger_core::{BoxError, Codec, ContentType, Entry, Follow, Stream, TreeCodec};
 
-use crate::fixture::{Log, can_append_many, entry, text};
-use crate::place::Place;
+use crate::fixture::{Log, can_append_many, entry, everything, ids, text};
+use crate::place::{Place, not_applicable};
 use crate::race::{WRITTEN_PER_LOG, poll_once, start_writers, together};
 
 /// The codec of the texts that the suite writes.
@@ -34,17 +35,22 @@ impl Codec<String> for Text {
 
 type Texts = Follow<u64, String, Text>;
 
+/// More than the connections of any pool that a store has by default.
+const READERS: usize = 64;
+
 /// The text that ends what a case follows.
 const END: &str = "end";
 
 impl Log {
-    fn follow(&self) -> Texts {
-        let stream = Stream::builder(self.store.clone(), self.name.clone())
+    fn stream(&self) -> Stream<u64, String, Text> {
+        Stream::builder(self.store.clone(), self.name.clone())
             .codec(Text)
-            .build();
-        stream
+            .build()
             .expect("a stream without upcasters is sound")
-            .follow()
+    }
+
+    fn follow(&self) -> Texts {
+        self.stream().follow()
     }
 
     /// Waits until the head is beyond `after`, through all early returns.
@@ -247,4 +253,50 @@ pub(crate) async fn c9_all_waits_end(place: Place) {
     });
     let appending = async { log.add("a").await };
     tokio::join!(together(waits), appending);
+}
+
+/// C9: where walks and followers begin a page ahead, pages that were begun and left hold up nobody.
+pub(crate) async fn c9_pages_begun_ahead_hold_up_nobody(place: Place) {
+    let log = place.log("orders").await;
+    if !log.store.capabilities().read_ahead {
+        return not_applicable("the store does not read ahead");
+    }
+    // More than what lies between a server and here.
+    let large = "x".repeat(50_000);
+    log.append((0..20).map(|_| entry(&large))).await;
+    let options = everything();
+    let mut pages: Vec<_> = (0..READERS)
+        .map(|_| Box::pin(maybe_done(log.store.read(&log.name, &options))))
+        .collect();
+    for page in &mut pages {
+        // Whether it is there at once is up to the store.
+        let _ = poll_once(page.as_mut()).await;
+    }
+    assert_eq!(
+        log.add("next").await,
+        log.head().await.expect("it is there")
+    );
+    let all = log.ids().await;
+    for mut page in pages {
+        page.as_mut().await;
+        let page = page.as_mut().take_output().expect("it is done");
+        let found = ids(&page.expect("the read succeeds").entries);
+        assert!(found.len() >= 20, "entries are missing: {found:?}");
+        assert_eq!(found, all[..found.len()]);
+    }
+}
+
+/// C9: walks that append for each entry, more of them than a store has connections, hold up neither each other nor themselves.
+pub(crate) async fn c9_walks_may_append_as_they_go(place: Place) {
+    let log = place.log("orders").await;
+    log.add_all(["a", "b", "c", "d", "e", "f", "g", "h"]).await;
+    let last = log.head().await;
+    let copies = log.beside("copies");
+    let walks = (0..READERS).map(|_| {
+        let walk = log.stream().read().before(last).limit(3).walk();
+        walk.then(async |next| copies.add(&next.expect("the walk succeeds").value).await)
+            .count()
+    });
+    assert_eq!(join_all(walks).await, [7; READERS]);
+    assert_eq!(copies.ids().await.len(), 7 * READERS);
 }

@@ -30,6 +30,11 @@ pub(crate) trait Fault: Send + Sync + 'static {
         page
     }
 
+    /// What the store says that it can do.
+    fn capabilities(&self, capabilities: Capabilities) -> Capabilities {
+        capabilities
+    }
+
     /// What is opened instead of `setup`.
     fn setup(&self, setup: Setup) -> Setup {
         setup
@@ -201,6 +206,7 @@ impl Harness for WrongPlace {
         let store = self.store.reopen(options);
         self.fault.opened(&store).await;
         Ok(Faulty {
+            capabilities: self.fault.capabilities(store.capabilities().clone()),
             fault: Arc::clone(&self.fault),
             store,
         })
@@ -209,6 +215,7 @@ impl Harness for WrongPlace {
 
 /// An opening of a store with a fault.
 pub(crate) struct Faulty {
+    capabilities: Capabilities,
     fault: Arc<dyn Fault>,
     store: MemoryStore,
 }
@@ -218,7 +225,7 @@ impl Store for Faulty {
     type Id = u64;
 
     fn capabilities(&self) -> &Capabilities {
-        self.store.capabilities()
+        &self.capabilities
     }
 
     async fn append(&self, batch: Batch<u64>) -> Result<Receipt<u64>> {

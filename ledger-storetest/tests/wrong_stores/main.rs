@@ -11,6 +11,7 @@ mod dedup;
 mod expiry;
 mod faulty;
 mod fields;
+mod follow;
 mod life;
 mod marks;
 mod moment;
