@@ -13,7 +13,7 @@ pub(crate) fn run<E: Engine>(dir: &Path, task: &Task) -> Result<Outcome> {
     Ok(match task {
         Task::Write(task) => Outcome::Measured(write::write::<E>(dir, *task)?),
         Task::Fill(volume) => Outcome::Measured(write::fill::<E>(dir, *volume)?),
-        Task::Reopen => Outcome::Measured(read::reopen::<E>(dir)?),
+        Task::Reopen(opening) => Outcome::Measured(read::reopen::<E>(dir, *opening)?),
         Task::Read(task) => Outcome::Measured(read::read::<E>(dir, *task)?),
         Task::Verify {
             appended,

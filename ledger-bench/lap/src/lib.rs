@@ -21,7 +21,7 @@ pub use answer::{Findings, Measured, Outcome};
 pub use engine::{Engine, NotOffered, Promise};
 pub use program::{Contestant, run};
 pub use records::{Number, record};
-pub use task::{Order, Read, Task, Volume, Write};
+pub use task::{Opening, Order, Read, Task, Volume, Write};
 
 /// Why a lap could not be finished.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -6,11 +6,14 @@ use std::time::Instant;
 use crate::answer::Measured;
 use crate::engine::Engine;
 use crate::records::{Number, scramble};
-use crate::task::{Order, Read};
+use crate::task::{Opening, Order, Read};
 use crate::{Result, memory};
 
 /// Opens a filled log.
-pub(crate) fn reopen<E: Engine>(dir: &Path) -> Result<Measured> {
+pub(crate) fn reopen<E: Engine>(dir: &Path, opening: Opening) -> Result<Measured> {
+    if opening == Opening::Again {
+        E::open(dir, E::PROMISES[0])?.close()?;
+    }
     memory::forget_peak();
     let start = Instant::now();
     let engine = E::open(dir, E::PROMISES[0])?;

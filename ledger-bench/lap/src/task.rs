@@ -12,7 +12,7 @@ pub enum Task {
     /// Fills an empty log in batches and closes it.
     Fill(Volume),
     /// Opens a filled log, against the clock.
-    Reopen,
+    Reopen(Opening),
     /// Opens a filled log, then reads from it against the clock.
     Read(Read),
     /// Opens a log and checks every record, given how many each thread has appended.
@@ -22,6 +22,15 @@ pub enum Task {
         /// The length of a record.
         record_bytes: usize,
     },
+}
+
+/// Which opening of a log is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Opening {
+    /// The first of the process, which loads the code from the program's file, page by page, as it gets there.
+    First,
+    /// The one behind it.
+    Again,
 }
 
 /// How much a log is filled with.
@@ -81,7 +90,7 @@ impl Task {
             Self::Write(write) => of(write.records_max, write.record_bytes),
             Self::Fill(volume) => of(volume.records, volume.record_bytes),
             Self::Read(read) => of(read.volume.records, read.volume.record_bytes),
-            Self::Reopen | Self::Verify { .. } => 0,
+            Self::Reopen(_) | Self::Verify { .. } => 0,
         }
     }
 }

@@ -24,6 +24,7 @@ struct Run<'a> {
 }
 
 /// Why a racer is left out.
+#[derive(Clone)]
 pub(crate) enum Dropout {
     NotOffered,
     Failed(String),

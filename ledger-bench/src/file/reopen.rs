@@ -1,7 +1,9 @@
-//! Opening a log that holds a lot. Each log is filled, opened several times and removed before the next one, because all
-//! of them together would not fit.
+//! Opening a log that holds a lot: for the first time in a process, and once more. Each log is filled, opened several times
+//! and removed before the next one, because all of them together would not fit.
 
-use ledger_lap::{Outcome, Task, Volume};
+use std::path::Path;
+
+use ledger_lap::{Opening, Outcome, Task, Volume};
 
 use crate::Result;
 use crate::arena::Arena;
@@ -16,43 +18,54 @@ use crate::report::Standing;
 /// Those of the race.
 pub(crate) fn run(arena: &Arena, racers: &[Racer]) -> Result<Vec<String>> {
     let records = arena.file_records();
-    Ok(vec![
-        table(arena, racers, records)?,
-        table(arena, racers, 10 * records)?,
-    ])
+    let mut tables = Vec::new();
+    for records in [records, 10 * records] {
+        tables.extend(both(arena, racers, records)?);
+    }
+    Ok(tables)
 }
 
-fn table(arena: &Arena, racers: &[Racer], records: u64) -> Result<String> {
-    let title = format!("Reopen {records} records");
-    let mut table = Table::new(title, Unit::Opening);
+fn both(arena: &Arena, racers: &[Racer], records: u64) -> Result<[String; 2]> {
+    let mut tables = TURNS.map(|(_, what)| {
+        let title = format!("Reopen {records} records, {what}");
+        Table::new(title, Unit::Opening)
+    });
     let volume = Volume {
         records,
         record_bytes: 100,
     };
     for racer in racers {
-        match openings(arena, racer, volume)? {
-            Ok(laps) => table.enter(racer, Standing::new(&racer.name, laps)),
-            Err(why) => table.leave_out(racer, why),
+        let dir = arena.fresh_dir()?;
+        let filled = time(racer.lap(dir.path(), &Task::Fill(volume))?);
+        for (table, (opening, _)) in tables.iter_mut().zip(TURNS) {
+            let laps = match &filled {
+                Ok(_) => openings(arena, racer, dir.path(), opening)?,
+                Err(why) => Err(why.clone()),
+            };
+            match laps {
+                Ok(laps) => table.enter(racer, Standing::new(&racer.name, laps)),
+                Err(why) => table.leave_out(racer, why),
+            }
         }
     }
-    Ok(table.to_string())
+    Ok(tables.map(|table| table.to_string()))
 }
 
+const TURNS: [(Opening, &str); 2] = [
+    (Opening::First, "the first time in a process"),
+    (Opening::Again, "once more"),
+];
+
 /// How long each opening took, after one that does not count.
-fn openings(arena: &Arena, racer: &Racer, volume: Volume) -> Result<Result<Vec<f64>, Dropout>> {
-    let dir = arena.fresh_dir()?;
-    if let Err(why) = time(racer.lap(dir.path(), &Task::Fill(volume))?) {
-        return Ok(Err(why));
-    }
-    let mut laps = Vec::new();
-    for round in 0..=arena.rounds {
-        match time(racer.lap(dir.path(), &Task::Reopen)?) {
-            Ok(lap) if round > 0 => laps.push(lap),
-            Ok(_) => {}
-            Err(why) => return Ok(Err(why)),
-        }
-    }
-    Ok(Ok(laps))
+fn openings(
+    arena: &Arena,
+    racer: &Racer,
+    dir: &Path,
+    opening: Opening,
+) -> Result<Result<Vec<f64>, Dropout>> {
+    let laps = (0..=arena.rounds).map(|_| Ok(time(racer.lap(dir, &Task::Reopen(opening))?)));
+    let laps: Result<Result<Vec<_>, _>> = laps.collect();
+    Ok(laps?.map(|mut laps| laps.split_off(1)))
 }
 
 fn time(outcome: Outcome) -> Result<f64, Dropout> {

@@ -88,7 +88,7 @@ impl Unit {
             Self::Records => format!("{rate:.0} | {median:.0} | {fastest:.0} to {slowest:.0}"),
             Self::Opening => {
                 let [median, fastest, slowest] = [median, fastest, slowest].map(|ns| ns / 1e6);
-                format!("{rate:.0} | {median:.2} | {fastest:.2} to {slowest:.2}")
+                format!("{rate:.0} | {median:.3} | {fastest:.3} to {slowest:.3}")
             }
         }
     }
