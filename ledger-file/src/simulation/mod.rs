@@ -23,6 +23,7 @@ mod inode;
 #[cfg(ledger_shuttle)]
 mod interleavings;
 mod log_subject;
+mod models;
 mod observed;
 mod planted;
 mod played;
