@@ -80,22 +80,32 @@ impl Verdict {
 }
 
 fn missed(stored: &[Found], reader: &Seen) -> usize {
-    let seen: HashSet<&Found> = reader.entries.iter().collect();
+    let agreeing = agreeing(stored, reader);
+    let seen: HashSet<&Found> = reader.entries[agreeing..].iter().collect();
     let last = reader.entries.last().map_or(0, |(id, _)| *id);
     let end = if reader.is_cut_short { last } else { u64::MAX };
-    let due = stored.iter().filter(|(id, _)| *id <= end);
+    let due = stored[agreeing..].iter().filter(|(id, _)| *id <= end);
     due.filter(|found| !seen.contains(found)).count()
 }
 
 fn misread(stored: &[Found], reader: &Seen) -> usize {
-    let stored: HashSet<&Found> = stored.iter().collect();
-    let strangers = reader
-        .entries
-        .iter()
-        .filter(|found| !stored.contains(found));
-    let pairs = reader.entries.windows(2);
+    let agreeing = agreeing(stored, reader);
+    let is_stored = |found: &&Found| {
+        let place = stored.binary_search_by_key(&found.0, |(id, _)| *id);
+        place.is_ok_and(|place| stored[place] == **found)
+    };
+    let rest = reader.entries[agreeing..].iter();
+    let strangers = rest.filter(|found| !is_stored(found));
+    let pairs = reader.entries[agreeing.saturating_sub(1)..].windows(2);
     let disorder = pairs.filter(|pair| pair[0].0 >= pair[1].0);
     strangers.count() + disorder.count()
+}
+
+/// How many entries, from the first one on, the reader saw as they are stored: all, unless something is wrong. Only the rest
+/// is looked up, since hundreds of readers may have seen hundreds of thousands of entries each.
+fn agreeing(stored: &[Found], reader: &Seen) -> usize {
+    let pairs = stored.iter().zip(&reader.entries);
+    pairs.take_while(|(stored, seen)| stored == seen).count()
 }
 
 impl fmt::Display for Verdict {
