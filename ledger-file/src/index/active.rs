@@ -339,13 +339,12 @@ impl ActiveIndex {
 
     /// The ordinals of dedup keys before `bound`, each with the index of its hash.
     pub(super) fn dedup_keys(&self, hashes: &[KeyHash], bound: u32) -> Vec<(usize, u32)> {
-        if hashes.len() > 1 {
-            self.dedup_keys.prefetch(hashes.iter().map(|hash| hash.0));
-        }
         let mut found = Vec::new();
-        for (index, hash) in hashes.iter().enumerate() {
-            let ordinals = self.dedup_keys.get(hash.0);
-            found.extend(ordinals.map(|ordinal| (index, ordinal)));
+        for (index, KeyHash(tag)) in hashes.iter().enumerate() {
+            if self.dedup_keys.may_have(*tag) {
+                let ordinals = self.dedup_keys.get(*tag);
+                found.extend(ordinals.map(|ordinal| (index, ordinal)));
+            }
         }
         if !found.is_empty() {
             let end = self.ordinal_at(bound);

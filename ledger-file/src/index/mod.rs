@@ -21,6 +21,7 @@ mod names;
 mod postings;
 mod runs;
 pub(crate) mod sealed;
+mod seen;
 mod table;
 #[cfg(test)]
 mod testing;
