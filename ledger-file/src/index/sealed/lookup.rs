@@ -175,21 +175,32 @@ impl SealedIndex {
         Ok(first)
     }
 
-    /// Something of what a look for a tag looks at first, if it is in memory.
-    pub(in crate::index) fn glance(&self, grain: Grain, tag: u32) -> u8 {
+    /// What a look for a tag looks at first, if it is in memory.
+    pub(in crate::index) fn glance(&self, grain: Grain, tag: u32) -> impl Iterator<Item = &u8> {
         let filter = self.filter_in_memory(grain);
-        filter.map_or(0, |filter| filter.glance(tag))
+        filter.into_iter().flat_map(move |it| it.glance(tag))
     }
 
-    /// Something of what a look for `stream` looks at next, if it may be here.
-    pub(in crate::index) fn glance_at_run(&self, stream: StreamNumber, means: Means) -> u8 {
+    /// Whether `stream` may be here, as far as that is known in memory.
+    pub(in crate::index) fn is_known_to_hold(&self, stream: StreamNumber) -> bool {
         let filter = self.filter_in_memory(Grain::Coarse);
-        if !means.is_mapped() || !filter.is_some_and(|it| it.may_have(stream_tag(stream))) {
-            return 0;
-        }
-        let blocks = self.blocks(means);
-        let seen = blocks.map(|blocks| blocks.glance(Section::Runs, mix(stream.0)));
-        seen.ok().flatten().unwrap_or_default()
+        filter.is_some_and(|it| it.may_have(stream_tag(stream)))
+    }
+
+    /// What a look for the runs of `stream` looks at next.
+    pub(in crate::index) fn glance_at_fence(&self, stream: StreamNumber) -> Option<&u64> {
+        let contents = self.contents.get()?;
+        contents.glance_at_fence(Section::Runs, mix(stream.0))
+    }
+
+    /// What it looks at then, where the file is mapped.
+    pub(in crate::index) fn glance_at_run(
+        &self,
+        stream: StreamNumber,
+    ) -> impl Iterator<Item = &u8> {
+        let contents = self.contents.get();
+        let rows = contents.and_then(|it| it.glance(Section::Runs, mix(stream.0)));
+        rows.into_iter().flatten()
     }
 
     pub(in crate::index) fn dedup_keys(
