@@ -339,11 +339,11 @@ impl Model {
     fn spread(&self, stretches: &[Stretch], direction: Direction) -> Vec<Spot> {
         let mut all = Vec::new();
         for stretch in stretches {
-            let is_first = |entry: &Entry| entry.spot.position == stretch.position;
+            let is_first = |entry: &Entry| Stretch::from(entry.spot).start == stretch.start;
             let first = self.entries.iter().position(is_first).unwrap();
             let entries = &self.entries[first..first + stretch.count as usize];
             let mut spots: Vec<Spot> = entries.iter().map(|entry| entry.spot).collect();
-            assert_eq!((spots[0].id, spots[0].record), (stretch.id, stretch.record));
+            assert_eq!(spots[0].id, stretch.id);
             if direction == Direction::Descending {
                 spots.reverse();
             }

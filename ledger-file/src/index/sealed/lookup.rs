@@ -14,7 +14,7 @@ use crate::index::active::Candidates;
 use crate::index::change::{Change, ChangeKind, ChangeRow, Topic};
 use crate::index::filter::Grain;
 use crate::index::hash::{KeyHash, changes_tag, mix, stream_tag};
-use crate::index::{Means, Spot, Stretch, Window};
+use crate::index::{Means, Spot, Start, Stretch, Window};
 
 impl SealedIndex {
     pub(in crate::index) fn stretches(
@@ -60,13 +60,17 @@ impl SealedIndex {
         if ids.is_empty() {
             return Ok(());
         }
-        let before = (ids.start - run.first_id) as u32;
-        let offset = blocks.offset(run.ordinal.wrapping_add(before))?;
+        let start = match (ids.start - run.first_id) as u32 {
+            0 => Start::Record(self.position(run.record)),
+            before => {
+                let offset = blocks.offset(run.ordinal.wrapping_add(before))?;
+                Start::Entry(self.position(offset))
+            }
+        };
         out.push(Stretch {
             id: ids.start,
             count: (ids.end - ids.start) as u32,
-            position: self.position(offset),
-            record: (before == 0).then(|| self.position(run.record)),
+            start,
         });
         Ok(())
     }
