@@ -327,6 +327,25 @@ impl Look<'_> {
         self.newest(|layer| layer.newest_change(stream, change))
     }
 
+    /// As [`newest_change`](Self::newest_change), if it is not before `since`; of what is before, it may be told or not.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn newest_change_since(
+        &self,
+        stream: StreamNumber,
+        change: Change,
+        since: Position,
+    ) -> Result<Option<Position>> {
+        for layer in self.newest_first() {
+            let found = layer.newest_change(stream, change)?;
+            if found.is_some() || layer.start() <= since {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
     /// Finds what was written about the entries of `stream` with `ids`: in the order of their ids, the oldest first.
     ///
     /// # Errors

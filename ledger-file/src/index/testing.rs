@@ -396,6 +396,11 @@ impl Model {
             look.newest_change(number, Change::Removals).unwrap(),
             removals
         );
+        for since in self.visible(below).map(|entry| entry.spot.position) {
+            let told = look.newest_change_since(number, Change::State, since);
+            let is_due = |position: &Position| *position >= since;
+            assert_eq!(told.unwrap().filter(is_due), state.filter(is_due));
+        }
         let mut found = Vec::new();
         look.changes(number, ids.clone(), &mut found).unwrap();
         assert!(found.is_sorted_by_key(|(id, _, position)| (*id, *position)));

@@ -99,19 +99,27 @@ impl View<'_> {
     pub(super) fn state(&self, number: StreamNumber) -> Result<StreamState> {
         let mut state = StreamState::new(number);
         let newest = self.look().newest_entry(number)?;
-        let carried = self.look().newest_change(number, Change::State)?;
+        // What was said before that does not count any more.
+        let since = newest.map_or(Position::ZERO, |newest| newest.position);
+        let carried = self
+            .look()
+            .newest_change_since(number, Change::State, since)?;
+        let mut removals_since = Position::ZERO;
         match (newest, carried) {
             (Some(spot), carried) if Some(spot.position) > carried => {
-                self.state_from_append(spot, &mut state)?;
+                if !self.state_from_append(spot, &mut state)? {
+                    removals_since = since;
+                }
             }
             (_, Some(position)) => self.state_from_record(position, &mut state)?,
             (_, None) => {}
         }
-        self.add_removals(&mut state)?;
+        self.add_removals(removals_since, &mut state)?;
         Ok(state)
     }
 
-    fn state_from_append(&self, newest: Spot, state: &mut StreamState) -> Result<()> {
+    /// Tells whether anything was removed before the append.
+    fn state_from_append(&self, newest: Spot, state: &mut StreamState) -> Result<bool> {
         let number = state.number;
         self.append_of(number, newest.into(), |frame, append| {
             state.head = append.last_id();
@@ -119,7 +127,7 @@ impl View<'_> {
             state.bytes_appended = append
                 .bytes_after()
                 .map_err(|malformed| self.malformed(frame.position(), malformed))?;
-            Ok(())
+            Ok(append.head.has_removals)
         })
     }
 
@@ -140,8 +148,10 @@ impl View<'_> {
         })
     }
 
-    fn add_removals(&self, state: &mut StreamState) -> Result<()> {
-        let Some(position) = self.look().newest_change(state.number, Change::Removals)? else {
+    fn add_removals(&self, since: Position, state: &mut StreamState) -> Result<()> {
+        let look = self.look();
+        let newest = look.newest_change_since(state.number, Change::Removals, since)?;
+        let Some(position) = newest else {
             return Ok(());
         };
         self.record(position, |_, record| match record {
