@@ -17,7 +17,7 @@ use super::latest::Latest;
 use super::names::Names;
 use super::postings::{NUMBERS_MAX, Posting, Postings};
 use super::runs::{Run, Runs};
-use super::{Origin, Spot, Stretch, Window};
+use super::{Origin, Spot, Start, Stretch, Window};
 use crate::format::{Position, StreamNumber};
 
 /// The index of one segment from some offset to its end.
@@ -529,12 +529,17 @@ impl ActiveIndex {
                 break;
             }
             left -= clipped.end - clipped.start;
-            let ordinal = run.ordinals.start + (clipped.start - run.first_id) as u32;
+            let before = (clipped.start - run.first_id) as u32;
             out.push(Stretch {
                 id: clipped.start,
                 count: (clipped.end - clipped.start) as u32,
-                position: self.position(self.offsets[ordinal as usize]),
-                record: (clipped.start == run.first_id).then(|| self.position(run.record)),
+                start: match before {
+                    0 => Start::Record(self.position(run.record)),
+                    _ => {
+                        let ordinal = run.ordinals.start + before;
+                        Start::Entry(self.position(self.offsets[ordinal as usize]))
+                    }
+                },
             });
         }
     }

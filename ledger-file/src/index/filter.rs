@@ -33,6 +33,14 @@ impl Grain {
         }
     }
 
+    /// In which byte the fingerprint of a slot is.
+    fn byte_of(self, slot: usize) -> usize {
+        match self {
+            Self::Fine => slot,
+            Self::Coarse => slot / 2,
+        }
+    }
+
     /// As much of a fingerprint as is kept.
     fn cut(self, fingerprint: u8) -> u8 {
         match self {
@@ -110,21 +118,20 @@ impl Filter {
         seen[0] ^ seen[1] ^ seen[2] == self.grain.cut(fingerprint)
     }
 
-    /// Something of all that [`may_have`](Self::may_have) looks at: for who wants it to be in the processor's cache.
-    pub(super) fn glance(&self, tag: u32) -> u8 {
-        if self.fingerprints.is_empty() {
-            return 0;
-        }
-        let (slots, _) = self.shape.place(tag);
-        slots
-            .iter()
-            .fold(0, |seen, slot| seen ^ self.fingerprint(*slot))
+    /// What [`may_have`](Self::may_have) looks at: for who wants it to be in the processor's cache.
+    pub(super) fn glance(&self, tag: u32) -> impl Iterator<Item = &u8> {
+        // The shape of an empty one may make no sense.
+        let is_any = !self.fingerprints.is_empty();
+        let slots = is_any.then(|| self.shape.place(tag).0);
+        let bytes = slots.into_iter().flatten();
+        bytes.map(|slot| &self.fingerprints[self.grain.byte_of(slot)])
     }
 
     fn fingerprint(&self, slot: usize) -> u8 {
+        let byte = self.fingerprints[self.grain.byte_of(slot)];
         match self.grain {
-            Grain::Fine => self.fingerprints[slot],
-            Grain::Coarse => self.fingerprints[slot / 2] >> (slot % 2 * 4) & 0xF,
+            Grain::Fine => byte,
+            Grain::Coarse => byte >> (slot % 2 * 4) & 0xF,
         }
     }
 
@@ -354,6 +361,7 @@ mod tests {
             for grain in [Grain::Fine, Grain::Coarse] {
                 if let Some(filter) = Filter::from_parts(grain, shape, fingerprints.clone()) {
                     filter.may_have(tag);
+                    assert!(filter.glance(tag).count() <= 3);
                 }
             }
         }

@@ -62,6 +62,11 @@ impl<'a> LayerAt<'a> {
         })
     }
 
+    /// Where what it covers begins.
+    pub(super) fn start(&self) -> Position {
+        self.layer.start()
+    }
+
     pub(super) fn segment(&self) -> u32 {
         self.layer.origin().segment
     }

@@ -3,9 +3,10 @@
 //! A file index has a filter, so that a layer without an answer usually costs a look into memory.
 
 use std::hint::black_box;
-use std::ops::Range;
+use std::ops::{BitXor, Range};
 
 use ledger_core::Direction;
+use smallvec::SmallVec;
 
 use super::active::Candidates;
 use super::change::{Change, ChangeKind};
@@ -153,15 +154,23 @@ impl Look<'_> {
             return;
         }
         self.glance(Grain::Coarse, stream_tag(stream));
-        let runs = self.sealed().map(|it| it.glance_at_run(stream, self.means));
-        black_box(runs.fold(0, |seen, byte| seen ^ byte));
+        if !self.means.is_mapped() {
+            return;
+        }
+        let holders = self.sealed().filter(|it| it.is_known_to_hold(stream));
+        let holders: SmallVec<[&SealedIndex; 32]> = holders.collect();
+        // Where the rows are is seen from the fences.
+        let fences = holders.iter().filter_map(|it| it.glance_at_fence(stream));
+        look_at(&fences.collect::<SmallVec<[&u64; 32]>>());
+        let rows = holders.iter().flat_map(|it| it.glance_at_run(stream));
+        look_at(&rows.collect::<SmallVec<[&u8; 96]>>());
     }
 
     /// The same of their filters.
     fn glance(&self, grain: Grain, tag: u32) {
         if self.layers.len() >= GLANCE_LAYERS_MIN {
-            let filters = self.sealed().map(|it| it.glance(grain, tag));
-            black_box(filters.fold(0, |seen, byte| seen ^ byte));
+            let filters = self.sealed().flat_map(|it| it.glance(grain, tag));
+            look_at(&filters.collect::<SmallVec<[&u8; 96]>>());
         }
     }
 
@@ -224,6 +233,12 @@ impl Look<'_> {
     }
 }
 
+/// Has words loaded into the processor's cache: in a loop that does nothing else, so that it waits for all of them at once.
+fn look_at<T: Copy + Default + BitXor<Output = T>>(words: &[&T]) {
+    let seen = words.iter().fold(T::default(), |seen, word| seen ^ **word);
+    black_box(seen);
+}
+
 fn count(stretches: &[Stretch]) -> usize {
     stretches.iter().map(|stretch| stretch.count as usize).sum()
 }
@@ -241,6 +256,9 @@ impl Look<'_> {
         hashes: &[KeyHash],
         out: &mut Vec<(usize, Spot)>,
     ) -> Result<()> {
+        if let [KeyHash(tag)] = hashes {
+            self.glance(Grain::Fine, *tag);
+        }
         for layer in self.newest_first() {
             layer.dedup_keys(hashes, |index, ordinal| {
                 let spot = layer.spot(stream, ordinal)?;
@@ -307,6 +325,25 @@ impl Look<'_> {
         change: Change,
     ) -> Result<Option<Position>> {
         self.newest(|layer| layer.newest_change(stream, change))
+    }
+
+    /// As [`newest_change`](Self::newest_change), if it is not before `since`; of what is before, it may be told or not.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(crate) fn newest_change_since(
+        &self,
+        stream: StreamNumber,
+        change: Change,
+        since: Position,
+    ) -> Result<Option<Position>> {
+        for layer in self.newest_first() {
+            let found = layer.newest_change(stream, change)?;
+            if found.is_some() || layer.start() <= since {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// Finds what was written about the entries of `stream` with `ids`: in the order of their ids, the oldest first.

@@ -77,10 +77,39 @@ pub(crate) struct Stretch {
     pub(crate) id: u64,
     /// How many there are.
     pub(crate) count: u32,
-    /// Where the first begins.
-    pub(crate) position: Position,
-    /// Where the record begins that it is the first entry of, if the index knows.
-    pub(crate) record: Option<Position>,
+    /// Where the first is.
+    pub(crate) start: Start,
+}
+
+/// Where an entry is, as far as an index knows without looking once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// It is the first entry of the record that begins there.
+    Record(Position),
+    /// It begins there.
+    Entry(Position),
+}
+
+impl Start {
+    /// A place in the frame that holds the entry.
+    pub(crate) fn place(self) -> Position {
+        match self {
+            Self::Record(place) | Self::Entry(place) => place,
+        }
+    }
+}
+
+impl From<Spot> for Stretch {
+    /// The entry alone.
+    fn from(spot: Spot) -> Self {
+        Self {
+            id: spot.id,
+            count: 1,
+            start: spot
+                .record
+                .map_or(Start::Entry(spot.position), Start::Record),
+        }
+    }
 }
 
 /// How the files of indexes may be looked at.

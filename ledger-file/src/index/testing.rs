@@ -339,11 +339,11 @@ impl Model {
     fn spread(&self, stretches: &[Stretch], direction: Direction) -> Vec<Spot> {
         let mut all = Vec::new();
         for stretch in stretches {
-            let is_first = |entry: &Entry| entry.spot.position == stretch.position;
+            let is_first = |entry: &Entry| Stretch::from(entry.spot).start == stretch.start;
             let first = self.entries.iter().position(is_first).unwrap();
             let entries = &self.entries[first..first + stretch.count as usize];
             let mut spots: Vec<Spot> = entries.iter().map(|entry| entry.spot).collect();
-            assert_eq!((spots[0].id, spots[0].record), (stretch.id, stretch.record));
+            assert_eq!(spots[0].id, stretch.id);
             if direction == Direction::Descending {
                 spots.reverse();
             }
@@ -396,6 +396,11 @@ impl Model {
             look.newest_change(number, Change::Removals).unwrap(),
             removals
         );
+        for since in self.visible(below).map(|entry| entry.spot.position) {
+            let told = look.newest_change_since(number, Change::State, since);
+            let is_due = |position: &Position| *position >= since;
+            assert_eq!(told.unwrap().filter(is_due), state.filter(is_due));
+        }
         let mut found = Vec::new();
         look.changes(number, ids.clone(), &mut found).unwrap();
         assert!(found.is_sorted_by_key(|(id, _, position)| (*id, *position)));

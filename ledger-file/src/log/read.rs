@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use ledger_core::{Direction, Entry, Filter, Page, ReadOptions, StreamName, Timestamp};
 
+use super::announce::Frames;
 use super::changes::{Changes, Said};
 use super::streams::StreamState;
 use super::view::View;
@@ -124,14 +125,18 @@ impl Reading<'_> {
         let number = self.state.number;
         let look = self.view.look();
         look.entries(number, ids, direction, limit, &mut stretches)?;
-        if stretches.len() > 1 {
-            let positions = stretches.iter().map(|stretch| stretch.position);
-            self.view.announce(positions)?;
-        }
-        for stretch in stretches {
+        let mut frames = match stretches.len() {
+            0 | 1 => Frames::new(),
+            _ => {
+                let places = stretches.iter().map(|stretch| stretch.start.place());
+                self.view.announce(places)?
+            }
+        };
+        frames.resize(stretches.len(), None);
+        for (stretch, frame) in stretches.into_iter().zip(frames) {
             let flow = match direction {
-                Direction::Ascending => self.view.entries(number, stretch, each)?,
-                Direction::Descending => self.backwards(stretch, each)?,
+                Direction::Ascending => self.view.entries(number, stretch, frame, each)?,
+                Direction::Descending => self.backwards(stretch, frame, each)?,
             };
             if flow.is_break() {
                 break;
@@ -141,16 +146,22 @@ impl Reading<'_> {
     }
 
     /// Shows `each` the entries of a stretch, the last one first.
-    fn backwards(&self, stretch: Stretch, each: &mut impl Visit) -> Result<ControlFlow<()>> {
+    fn backwards(
+        &self,
+        stretch: Stretch,
+        frame: Option<Position>,
+        each: &mut impl Visit,
+    ) -> Result<ControlFlow<()>> {
         let mut kept = Vec::with_capacity(stretch.count as usize);
         let mut keep = Each::new(|id, recorded_at, entry: EntryRef<'_>| {
             kept.push((id, recorded_at, entry.raw().to_vec()));
             Ok(ControlFlow::Continue(()))
         });
-        let flow = self.view.entries(self.state.number, stretch, &mut keep)?;
+        let number = self.state.number;
+        let flow = self.view.entries(number, stretch, frame, &mut keep)?;
         for (id, recorded_at, raw) in kept.iter().rev() {
             let entry = EntryRef::parse(raw)
-                .map_err(|malformed| self.view.malformed(stretch.position, malformed))?;
+                .map_err(|malformed| self.view.malformed(stretch.start.place(), malformed))?;
             if each.visit(*id, *recorded_at, entry)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -190,7 +201,8 @@ impl Reading<'_> {
         while !rest.is_empty() && !collected.is_full() {
             let limit = collected.room().min(LOOK_MAX);
             let spots = self.candidates(&mut rest, direction, limit, &collected.options.filter)?;
-            self.view.announce(spots.iter().map(|spot| spot.position))?;
+            let places = spots.iter().map(|spot| spot.position);
+            let _frames = self.view.announce(places)?;
             for spot in spots {
                 let changes = Changes::of(self.view, self.state.number, spot.id..spot.id + 1)?;
                 let flow = self

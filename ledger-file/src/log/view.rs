@@ -15,7 +15,7 @@ use super::visit::Each;
 use crate::disk::Patience;
 use crate::error::{Failure, Result};
 use crate::format::{Append, EntryRef, Frame, Malformed, Position, Record, StreamNumber};
-use crate::index::{Change, Look, Spot, Stretch};
+use crate::index::{Change, Look, Spot, Start, Stretch};
 
 /// The log at one moment.
 #[derive(Debug)]
@@ -99,27 +99,35 @@ impl View<'_> {
     pub(super) fn state(&self, number: StreamNumber) -> Result<StreamState> {
         let mut state = StreamState::new(number);
         let newest = self.look().newest_entry(number)?;
-        let carried = self.look().newest_change(number, Change::State)?;
+        // What was said before that does not count any more.
+        let since = newest.map_or(Position::ZERO, |newest| newest.position);
+        let carried = self
+            .look()
+            .newest_change_since(number, Change::State, since)?;
+        let mut removals_since = Position::ZERO;
         match (newest, carried) {
             (Some(spot), carried) if Some(spot.position) > carried => {
-                self.state_from_append(spot, &mut state)?;
+                if !self.state_from_append(spot, &mut state)? {
+                    removals_since = since;
+                }
             }
             (_, Some(position)) => self.state_from_record(position, &mut state)?,
             (_, None) => {}
         }
-        self.add_removals(&mut state)?;
+        self.add_removals(removals_since, &mut state)?;
         Ok(state)
     }
 
-    fn state_from_append(&self, newest: Spot, state: &mut StreamState) -> Result<()> {
+    /// Tells whether anything was removed before the append.
+    fn state_from_append(&self, newest: Spot, state: &mut StreamState) -> Result<bool> {
         let number = state.number;
-        self.append_of(number, newest, |frame, append| {
+        self.append_of(number, newest.into(), |frame, append| {
             state.head = append.last_id();
             state.recorded_at = append.head.recorded_at;
             state.bytes_appended = append
                 .bytes_after()
                 .map_err(|malformed| self.malformed(frame.position(), malformed))?;
-            Ok(())
+            Ok(append.head.has_removals)
         })
     }
 
@@ -140,8 +148,10 @@ impl View<'_> {
         })
     }
 
-    fn add_removals(&self, state: &mut StreamState) -> Result<()> {
-        let Some(position) = self.look().newest_change(state.number, Change::Removals)? else {
+    fn add_removals(&self, since: Position, state: &mut StreamState) -> Result<()> {
+        let look = self.look();
+        let newest = look.newest_change_since(state.number, Change::Removals, since)?;
+        let Some(position) = newest else {
             return Ok(());
         };
         self.record(position, |_, record| match record {
@@ -181,12 +191,12 @@ pub(super) fn binding(record: &Record<'_>, wanted: &str) -> Option<Binding> {
 /// The section of `stream` that begins at `record` with the entry `id`, if an index said so, and was right.
 pub(super) fn append_at<'f>(
     frame: &Frame<'f>,
-    record: Option<Position>,
+    record: Position,
     stream: StreamNumber,
     id: u64,
 ) -> Option<Append<'f>> {
     let frame_start = frame.position().offset();
-    let offset = record?.offset().checked_sub(frame_start)?;
+    let offset = record.offset().checked_sub(frame_start)?;
     match frame.record_at(offset) {
         Ok(Record::Append(append)) => {
             let is_it = append.head.stream == stream && append.head.first_id == id;
@@ -213,15 +223,18 @@ impl View<'_> {
         })
     }
 
-    /// Reads the section of `stream` that holds the entry at `spot`.
+    /// Reads the section of `stream` that holds the first entry of `stretch`.
     fn append_of<T>(
         &self,
         stream: StreamNumber,
-        spot: Spot,
+        stretch: Stretch,
         take: impl FnOnce(&Frame<'_>, &Append<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.frame_around(spot.position, |frame| {
-            if let Some(append) = append_at(frame, spot.record, stream, spot.id) {
+        let place = stretch.start.place();
+        self.frame_around(place, |frame| {
+            if let Start::Record(record) = stretch.start
+                && let Some(append) = append_at(frame, record, stream, stretch.id)
+            {
                 return take(frame, &append);
             }
             for record in frame.records() {
@@ -229,28 +242,23 @@ impl View<'_> {
                     record.map_err(|malformed| self.malformed(frame.position(), malformed))?;
                 if let Record::Append(append) = record
                     && append.head.stream == stream
-                    && append.last_id() >= spot.id
+                    && append.last_id() >= stretch.id
                 {
                     return take(frame, &append);
                 }
             }
-            Err(self.misled(spot.position))
+            Err(self.misled(place))
         })
     }
 
-    /// Reads the entry at `spot`, with the time at which it was recorded.
+    /// Reads the first entry of `stretch`, with the time at which it was recorded.
     pub(super) fn entry<T>(
         &self,
         stream: StreamNumber,
-        spot: Spot,
+        stretch: impl Into<Stretch>,
         take: impl FnOnce(Timestamp, EntryRef<'_>) -> Result<T>,
     ) -> Result<T> {
-        let stretch = Stretch {
-            id: spot.id,
-            count: 1,
-            position: spot.position,
-            record: spot.record,
-        };
+        let stretch = stretch.into();
         let (mut take, mut taken) = (Some(take), None);
         let mut first = Each::new(|_, recorded_at, entry| {
             if let Some(take) = take.take() {
@@ -258,35 +266,30 @@ impl View<'_> {
             }
             Ok(ControlFlow::Break(()))
         });
-        let _broken_off = self.entries(stream, stretch, &mut first)?;
-        taken.ok_or_else(|| self.misled(spot.position))
+        let _broken_off = self.entries(stream, stretch, None, &mut first)?;
+        taken.ok_or_else(|| self.misled(stretch.start.place()))
     }
 
     /// Where the entry `id` of `stream` is.
-    pub(super) fn spot(&self, stream: StreamNumber, id: u64) -> Result<Spot> {
+    fn stretch(&self, stream: StreamNumber, id: u64) -> Result<Stretch> {
         let mut found: Vec<Stretch> = Vec::new();
         let ids = id..id + 1;
         self.look()
             .entries(stream, ids, Direction::Ascending, 1, &mut found)?;
-        let found = found.first().ok_or_else(|| {
+        found.first().copied().ok_or_else(|| {
             Failure::damage(
                 self.shared.place.clone(),
                 format!("entry {id} of stream number {} is in no index", stream.0),
             )
-        })?;
-        Ok(Spot {
-            id,
-            position: found.position,
-            record: found.record,
         })
     }
 
     /// How many bytes the payload of an entry has, or had before it was purged.
     pub(super) fn payload_bytes(&self, stream: StreamNumber, id: u64) -> Result<u64> {
-        let spot = self.spot(stream, id)?;
-        self.entry(stream, spot, |_, entry| {
+        let stretch = self.stretch(stream, id)?;
+        self.entry(stream, stretch, |_, entry| {
             let bytes = entry.payload_bytes();
-            bytes.map_err(|malformed| self.malformed(spot.position, malformed))
+            bytes.map_err(|malformed| self.malformed(stretch.start.place(), malformed))
         })
     }
 
@@ -295,8 +298,8 @@ impl View<'_> {
     pub(super) fn bytes_appended_before(&self, stream: StreamNumber, id: u64) -> Result<u64> {
         let newest = self.look().newest_entry(stream)?;
         let is_behind = newest.is_some_and(|newest| newest.id + 1 == id);
-        let spot = self.spot(stream, if is_behind { id - 1 } else { id })?;
-        self.append_of(stream, spot, |frame, append| {
+        let stretch = self.stretch(stream, if is_behind { id - 1 } else { id })?;
+        self.append_of(stream, stretch, |frame, append| {
             let mut bytes = append.head.bytes_before;
             for (at, entry) in (append.head.first_id..id).zip(append.entries()) {
                 debug_assert!(at < id);

@@ -12,7 +12,7 @@ use super::view::{View, append_at};
 use super::visit::Visit;
 use crate::error::Result;
 use crate::format::{Append, EntryRef, Frame, Position, Record, StreamNumber};
-use crate::index::Stretch;
+use crate::index::{Start, Stretch};
 
 /// How large an entry is taken to be before it is seen.
 const ENTRY_BYTES_GUESSED: usize = 160;
@@ -33,30 +33,38 @@ impl View<'_> {
         self.look()
             .entries(stream, ids, Direction::Ascending, limit, &mut stretches)?;
         for stretch in stretches {
-            if self.entries(stream, stretch, each)?.is_break() {
+            if self.entries(stream, stretch, None, each)?.is_break() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Reads the entries of a stretch in the order of their ids, until `each` says to stop.
+    /// Reads the entries of a stretch in the order of their ids, until `each` says to stop. `frame` is the one that they
+    /// begin in, if that is known.
     pub(super) fn entries(
         &self,
         stream: StreamNumber,
         stretch: Stretch,
+        frame: Option<Position>,
         each: &mut impl Visit,
     ) -> Result<ControlFlow<()>> {
-        let frame = self.frame_of(stretch.position)?;
+        let frame = match frame {
+            Some(frame) => frame,
+            None => self.frame_of(stretch.start.place())?,
+        };
+        let (at, mut record) = match stretch.start {
+            Start::Record(record) => (None, Some(record)),
+            Start::Entry(entry) => (Some(entry.offset()), None),
+        };
         let segment = self.picture.segment_of(frame)?;
         let mut walk = Walk {
             stream,
             next: stretch.id,
             end: stretch.id + u64::from(stretch.count),
             frame: frame.offset(),
-            at: Some(stretch.position.offset()),
+            at,
         };
-        let mut record = stretch.record;
         while walk.next < walk.end {
             let checked = segment.checked().section(walk.frame, stream, walk.next);
             let flow = match checked.filter(|section| walk.can_begin_in(section)) {
@@ -84,9 +92,9 @@ impl View<'_> {
         walk: &Walk,
         record: Option<Position>,
     ) -> Result<Option<(Frame<'s>, Append<'s>)>> {
-        if record.is_none() {
+        let Some(record) = record else {
             return Ok(None);
-        }
+        };
         let Some(frame) = self.frame_again(segment, walk.frame)? else {
             return Ok(None);
         };

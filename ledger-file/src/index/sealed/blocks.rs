@@ -1,4 +1,4 @@
-//! The blocks of an index file, each checked when it is read, and the search for rows in them.
+//! The blocks of an index file, each checked when it is read.
 
 use std::io;
 use std::ops::Range;
@@ -10,7 +10,6 @@ use smallvec::SmallVec;
 use super::layout::{
     BLOCK_BYTES, FILTERS, Guard, Header, ROWS_OFFSET, START_BYTES, Section, block_offset,
 };
-use super::nearby::{around, expected, rank, share};
 use super::recent::Recent;
 use super::rows::FirstRun;
 use super::writer::FINGERPRINTS_OF_A_ROW;
@@ -29,10 +28,10 @@ pub(super) type Result<T> = std::result::Result<T, IndexError>;
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) header: Header,
-    fences: Vec<u64>,
+    pub(super) fences: Vec<u64>,
     checksums: Vec<u32>,
     /// None: it cannot be mapped.
-    map: OnceLock<Option<FileMap>>,
+    pub(super) map: OnceLock<Option<FileMap>>,
     /// A bit for each block: whether it was found to be right in the map.
     checked: Vec<AtomicU32>,
     /// Of each grain.
@@ -174,28 +173,6 @@ impl<'a> Blocks<'a> {
         self.contents.header.extent(section).rows
     }
 
-    /// The blocks of a section in which the first row may be that is not before `fence`. There is at least one, unless
-    /// the section has none.
-    pub(super) fn candidates(&self, section: Section, fence: u64) -> Range<usize> {
-        let blocks = self.contents.header.blocks(section);
-        let Some(fences) = self.contents.fences.get(blocks.clone()) else {
-            return blocks.start..blocks.start;
-        };
-        let first = rank(fences, expected(fences, fence), |other| other < fence);
-        let behind = rank(fences, first, |other| other <= fence);
-        blocks.start + first.saturating_sub(1)..blocks.start + behind.max(1).min(fences.len())
-    }
-
-    /// The last block of a section whose first row is not behind `fence`.
-    pub(super) fn last_candidate(&self, section: Section, fence: u64) -> Option<usize> {
-        self.candidates(section, fence).last()
-    }
-
-    /// What the first row of a block is searched by.
-    pub(super) fn fence(&self, block: usize) -> u64 {
-        self.contents.fences.get(block).copied().unwrap_or_default()
-    }
-
     /// Has a block at hand.
     pub(super) fn block(&mut self, index: usize) -> Result<&[u8; BLOCK_BYTES]> {
         if let Some(block) = self.mapped(index)? {
@@ -228,24 +205,6 @@ impl<'a> Blocks<'a> {
             contents.note_right(index);
         }
         Ok(Some(block))
-    }
-
-    /// Where a row with that fence should be in a section, if its block is in the map and was found to be right: for who
-    /// only wants it to be in the processor's cache.
-    pub(super) fn glance(&self, section: Section, fence: u64) -> Option<u8> {
-        let blocks = self.contents.header.blocks(section);
-        let fences = self.contents.fences.get(blocks.clone())?;
-        let steps = fences.len() * rows_per_block(section);
-        let place = share(fence, *fences.first()?, u64::MAX, steps as u64) as usize;
-        let block = (blocks.start + place / rows_per_block(section)).min(blocks.end - 1);
-        let map = self.contents.map.get()?.as_ref()?;
-        if !self.contents.was_right(block) {
-            return None;
-        }
-        let start = ROWS_OFFSET + place % rows_per_block(section) * section.row_bytes()?;
-        let start = block_offset(block as u64) as usize + start;
-        let row = map.bytes(start..start + 1)?;
-        Some(row[0] ^ fences[block - blocks.start] as u8)
     }
 
     /// Takes a block from memory or the file, and tells where it is at hand.
@@ -334,100 +293,6 @@ impl<'a> Blocks<'a> {
         let filter = Filter::from_parts(grain, extent.shape, fingerprints);
         filter.ok_or_else(|| self.damaged("its filter makes no sense"))
     }
-}
-
-// Rows of one size.
-impl Blocks<'_> {
-    /// The blocks that some rows of a section are in, as far as there are such.
-    pub(super) fn blocks_of(&self, section: Section, rows: Range<u32>) -> Range<usize> {
-        let per_block = rows_per_block(section);
-        let blocks = self.contents.header.blocks(section);
-        let (start, end) = (rows.start as usize / per_block, rows.end as usize);
-        let end = blocks.start + end.div_ceil(per_block);
-        blocks.start + start..end.min(blocks.end)
-    }
-
-    /// The row of a section with that index.
-    pub(super) fn row<const N: usize>(&mut self, section: Section, row: u32) -> Result<[u8; N]> {
-        debug_assert_eq!(section.row_bytes(), Some(N));
-        let per_block = rows_per_block(section);
-        let blocks = self.contents.header.blocks(section);
-        let block = blocks.start + row as usize / per_block;
-        if row >= self.rows(section) || block >= blocks.end {
-            return Err(self.damaged("a row is missing"));
-        }
-        let start = ROWS_OFFSET + row as usize % per_block * N;
-        let row = self.block(block)?[start..].first_chunk();
-        Ok(*row.expect("whole rows fit in a block"))
-    }
-
-    /// The first row of a section that is not `before`, among those with `fence` and the one behind them. `before` holds
-    /// for a first part of the rows.
-    pub(super) fn search<const N: usize>(
-        &mut self,
-        section: Section,
-        fence: u64,
-        before: impl Fn(&[u8; N]) -> bool,
-    ) -> Result<u32> {
-        let first = self.contents.header.blocks(section).start;
-        let candidates = self.candidates(section, fence);
-        let row = |block: usize| (block - first) * rows_per_block(section);
-        let rows = row(candidates.start)..row(candidates.end).min(self.rows(section) as usize);
-        let near = rows.start + self.row_expected(section, candidates.start, fence);
-        let near = near.min(rows.end.saturating_sub(1));
-        let is_before = |row| Ok(before(&self.row(section, row as u32)?));
-        let rows = around::<IndexError>(rows, near, 2, is_before)?;
-        self.partition(section, rows.start as u32..rows.end as u32, before)
-    }
-
-    /// At which row of a block one with that fence is, if rows are as far from each other as they are on the average.
-    /// Tags and hashes are.
-    fn row_expected(&self, section: Section, block: usize, fence: u64) -> usize {
-        let rows = rows_per_block(section);
-        let fences = &self.contents.fences;
-        match (fences.get(block), fences.get(block + 1)) {
-            (Some(from), Some(to)) if block + 1 < self.contents.header.blocks(section).end => {
-                share(fence, *from, *to, rows as u64) as usize
-            }
-            _ => rows / 2,
-        }
-    }
-
-    /// The first of `rows` that is not `before`, or their end: block by block first, then within one.
-    pub(super) fn partition<const N: usize>(
-        &mut self,
-        section: Section,
-        rows: Range<u32>,
-        before: impl Fn(&[u8; N]) -> bool,
-    ) -> Result<u32> {
-        if rows.is_empty() {
-            return Ok(rows.start);
-        }
-        let per_block = rows_per_block(section) as u32;
-        let (mut low, mut high) = (rows.start / per_block, rows.end.div_ceil(per_block));
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            match before(&self.row(section, middle * per_block)?) {
-                true => low = middle,
-                false => high = middle,
-            }
-        }
-        let (mut low, mut high) = (low * per_block, high * per_block);
-        (low, high) = (low.max(rows.start), high.min(rows.end));
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match before(&self.row(section, middle)?) {
-                true => low = middle + 1,
-                false => high = middle,
-            }
-        }
-        Ok(low)
-    }
-}
-
-fn rows_per_block(section: Section) -> usize {
-    let row_bytes = section.row_bytes().expect("its rows are of one size");
-    (BLOCK_BYTES - ROWS_OFFSET) / row_bytes
 }
 
 // Rows that differ in size.

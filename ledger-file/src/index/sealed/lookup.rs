@@ -14,7 +14,7 @@ use crate::index::active::Candidates;
 use crate::index::change::{Change, ChangeKind, ChangeRow, Topic};
 use crate::index::filter::Grain;
 use crate::index::hash::{KeyHash, changes_tag, mix, stream_tag};
-use crate::index::{Means, Spot, Stretch, Window};
+use crate::index::{Means, Spot, Start, Stretch, Window};
 
 impl SealedIndex {
     pub(in crate::index) fn stretches(
@@ -60,13 +60,17 @@ impl SealedIndex {
         if ids.is_empty() {
             return Ok(());
         }
-        let before = (ids.start - run.first_id) as u32;
-        let offset = blocks.offset(run.ordinal.wrapping_add(before))?;
+        let start = match (ids.start - run.first_id) as u32 {
+            0 => Start::Record(self.position(run.record)),
+            before => {
+                let offset = blocks.offset(run.ordinal.wrapping_add(before))?;
+                Start::Entry(self.position(offset))
+            }
+        };
         out.push(Stretch {
             id: ids.start,
             count: (ids.end - ids.start) as u32,
-            position: self.position(offset),
-            record: (before == 0).then(|| self.position(run.record)),
+            start,
         });
         Ok(())
     }
@@ -175,21 +179,32 @@ impl SealedIndex {
         Ok(first)
     }
 
-    /// Something of what a look for a tag looks at first, if it is in memory.
-    pub(in crate::index) fn glance(&self, grain: Grain, tag: u32) -> u8 {
+    /// What a look for a tag looks at first, if it is in memory.
+    pub(in crate::index) fn glance(&self, grain: Grain, tag: u32) -> impl Iterator<Item = &u8> {
         let filter = self.filter_in_memory(grain);
-        filter.map_or(0, |filter| filter.glance(tag))
+        filter.into_iter().flat_map(move |it| it.glance(tag))
     }
 
-    /// Something of what a look for `stream` looks at next, if it may be here.
-    pub(in crate::index) fn glance_at_run(&self, stream: StreamNumber, means: Means) -> u8 {
+    /// Whether `stream` may be here, as far as that is known in memory.
+    pub(in crate::index) fn is_known_to_hold(&self, stream: StreamNumber) -> bool {
         let filter = self.filter_in_memory(Grain::Coarse);
-        if !means.is_mapped() || !filter.is_some_and(|it| it.may_have(stream_tag(stream))) {
-            return 0;
-        }
-        let blocks = self.blocks(means);
-        let seen = blocks.map(|blocks| blocks.glance(Section::Runs, mix(stream.0)));
-        seen.ok().flatten().unwrap_or_default()
+        filter.is_some_and(|it| it.may_have(stream_tag(stream)))
+    }
+
+    /// What a look for the runs of `stream` looks at next.
+    pub(in crate::index) fn glance_at_fence(&self, stream: StreamNumber) -> Option<&u64> {
+        let contents = self.contents.get()?;
+        contents.glance_at_fence(Section::Runs, mix(stream.0))
+    }
+
+    /// What it looks at then, where the file is mapped.
+    pub(in crate::index) fn glance_at_run(
+        &self,
+        stream: StreamNumber,
+    ) -> impl Iterator<Item = &u8> {
+        let contents = self.contents.get();
+        let rows = contents.and_then(|it| it.glance(Section::Runs, mix(stream.0)));
+        rows.into_iter().flatten()
     }
 
     pub(in crate::index) fn dedup_keys(

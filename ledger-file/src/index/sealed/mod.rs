@@ -1,10 +1,10 @@
 //! An index in a file: written when its segment is sealed, and never changed.
 //!
-//! `layout` says what stands where, `writer` writes it, `blocks` reads and checks pieces of it, and [`SealedIndex`]
-//! answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing. The directory, a
-//! hundredth of the file, is read by the first question and kept; the filters too, when there were a few. Blocks are
-//! mapped where the asker may wait, and checked once; else the few used last are kept. What a question will need of many
-//! files is asked for together, by what each of them `announce`s.
+//! `layout` says what stands where, `writer` writes it, `blocks` reads and checks pieces of it, `search` finds rows in
+//! them, and [`SealedIndex`] answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing.
+//! The directory, a hundredth of the file, is read by the first question and kept; the filters too, when there were a few.
+//! Blocks are mapped where the asker may wait, and checked once; else the few used last are kept. What a question will
+//! need of many files is asked for together, by what each of them `announce`s.
 //!
 //! A file that is cut off, changed, or the index of something else is found out before anything in it is believed.
 
@@ -16,6 +16,7 @@ mod nearby;
 mod packed;
 mod recent;
 mod rows;
+mod search;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -46,11 +46,12 @@ pub(super) fn expected(fences: &[u64], fence: u64) -> usize {
     }
 }
 
-/// How far `value` is on the way from `from` to `to`, of `steps`.
+/// How far `value` is on the way from `from` to `to`, of `steps`: about, because it is only where a search begins, and to
+/// divide exactly takes as long as the search.
 pub(super) fn share(value: u64, from: u64, to: u64, steps: u64) -> u64 {
-    let way = u128::from(to.saturating_sub(from)).max(1);
-    let gone = u128::from(value.saturating_sub(from)).min(way);
-    (gone * u128::from(steps) / way) as u64
+    let way = to.saturating_sub(from).max(1) as f64;
+    let gone = value.saturating_sub(from) as f64;
+    ((gone / way).min(1.0) * steps as f64) as u64
 }
 
 #[cfg(test)]

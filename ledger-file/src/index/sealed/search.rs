@@ -1,0 +1,189 @@
+//! The search for rows of one size: in which block they may be, and where in it.
+
+use std::convert::Infallible;
+use std::ops::Range;
+
+use super::blocks::{Blocks, Contents, Result};
+use super::layout::{BLOCK_BYTES, ROWS_OFFSET, Section, block_offset};
+use super::nearby::{around, expected, rank, share};
+use crate::index::IndexError;
+
+// Fences.
+impl Contents {
+    /// The blocks of a section in which the first row may be that is not before `fence`. There is at least one, unless
+    /// the section has none.
+    pub(super) fn candidates(&self, section: Section, fence: u64) -> Range<usize> {
+        let blocks = self.header.blocks(section);
+        let Some(fences) = self.fences.get(blocks.clone()) else {
+            return blocks.start..blocks.start;
+        };
+        let first = rank(fences, expected(fences, fence), |other| other < fence);
+        let behind = rank(fences, first, |other| other <= fence);
+        blocks.start + first.saturating_sub(1)..blocks.start + behind.max(1).min(fences.len())
+    }
+
+    /// At which row of a block one with that fence is, if rows are as far from each other as they are on the average.
+    /// Tags and hashes are.
+    fn row_expected(&self, section: Section, block: usize, fence: u64) -> usize {
+        let rows = rows_per_block(section);
+        let fences = &self.fences;
+        match (fences.get(block), fences.get(block + 1)) {
+            (Some(from), Some(to)) if block + 1 < self.header.blocks(section).end => {
+                share(fence, *from, *to, rows as u64) as usize
+            }
+            _ => rows / 2,
+        }
+    }
+}
+
+impl Blocks<'_> {
+    /// As that of the [contents](Contents::candidates).
+    pub(super) fn candidates(&self, section: Section, fence: u64) -> Range<usize> {
+        self.contents.candidates(section, fence)
+    }
+
+    /// The last block of a section whose first row is not behind `fence`.
+    pub(super) fn last_candidate(&self, section: Section, fence: u64) -> Option<usize> {
+        self.candidates(section, fence).last()
+    }
+
+    /// What the first row of a block is searched by.
+    pub(super) fn fence(&self, block: usize) -> u64 {
+        self.contents.fences.get(block).copied().unwrap_or_default()
+    }
+}
+
+// Glances: at what a search is about to look at, for who only wants that to be in the processor's cache.
+impl Contents {
+    /// The fence near which one like that should be.
+    pub(super) fn glance_at_fence(&self, section: Section, fence: u64) -> Option<&u64> {
+        let fences = self.fences.get(self.header.blocks(section))?;
+        fences.get(expected(fences, fence))
+    }
+
+    /// The rows among which one with that fence should be, if their block is in the map and was found to be right.
+    pub(super) fn glance(&self, section: Section, fence: u64) -> Option<impl Iterator<Item = &u8>> {
+        let block = self.candidates(section, fence).last()?;
+        if !self.was_right(block) {
+            return None;
+        }
+        let start = block_offset(block as u64) as usize;
+        let bytes = self
+            .map
+            .get()?
+            .as_ref()?
+            .bytes(start..start + BLOCK_BYTES)?;
+        let near = ROWS_OFFSET + self.row_expected(section, block, fence) * section.row_bytes()?;
+        let end = BLOCK_BYTES.min(near + GLANCED_BYTES);
+        let near = bytes.get(near.saturating_sub(GLANCED_BYTES)..end)?;
+        Some(near.iter().step_by(LINE_BYTES))
+    }
+}
+
+/// What the processor loads at once.
+const LINE_BYTES: usize = 64;
+
+/// How far a row is from where it should be, most often: a few rows.
+const GLANCED_BYTES: usize = 3 * LINE_BYTES;
+
+// Rows of one size.
+impl Blocks<'_> {
+    /// The blocks that some rows of a section are in, as far as there are such.
+    pub(super) fn blocks_of(&self, section: Section, rows: Range<u32>) -> Range<usize> {
+        let per_block = rows_per_block(section);
+        let blocks = self.contents.header.blocks(section);
+        let (start, end) = (rows.start as usize / per_block, rows.end as usize);
+        let end = blocks.start + end.div_ceil(per_block);
+        blocks.start + start..end.min(blocks.end)
+    }
+
+    /// The row of a section with that index.
+    pub(super) fn row<const N: usize>(&mut self, section: Section, row: u32) -> Result<[u8; N]> {
+        debug_assert_eq!(section.row_bytes(), Some(N));
+        let per_block = rows_per_block(section);
+        let blocks = self.contents.header.blocks(section);
+        let block = blocks.start + row as usize / per_block;
+        if row >= self.rows(section) || block >= blocks.end {
+            return Err(self.damaged("a row is missing"));
+        }
+        let start = ROWS_OFFSET + row as usize % per_block * N;
+        let row = self.block(block)?[start..].first_chunk();
+        Ok(*row.expect("whole rows fit in a block"))
+    }
+
+    /// The first row of a section that is not `before`, among those with `fence` and the one behind them. `before` holds
+    /// for a first part of the rows.
+    pub(super) fn search<const N: usize>(
+        &mut self,
+        section: Section,
+        fence: u64,
+        before: impl Fn(&[u8; N]) -> bool,
+    ) -> Result<u32> {
+        let first = self.contents.header.blocks(section).start;
+        let candidates = self.candidates(section, fence);
+        let row = |block: usize| (block - first) * rows_per_block(section);
+        let rows = row(candidates.start)..row(candidates.end).min(self.rows(section) as usize);
+        let near = rows.start + self.contents.row_expected(section, candidates.start, fence);
+        let near = near.min(rows.end.saturating_sub(1));
+        if candidates.len() == 1 {
+            let found =
+                self.search_block(candidates.start, rows.len(), near - rows.start, before)?;
+            return Ok((rows.start + found) as u32);
+        }
+        let is_before = |row| Ok(before(&self.row(section, row as u32)?));
+        let rows = around::<IndexError>(rows, near, 2, is_before)?;
+        self.partition(section, rows.start as u32..rows.end as u32, before)
+    }
+
+    /// The first of the `count` rows of a block that is not `before`, or their end: looked for from `near` on.
+    fn search_block<const N: usize>(
+        &mut self,
+        block: usize,
+        count: usize,
+        near: usize,
+        before: impl Fn(&[u8; N]) -> bool,
+    ) -> Result<usize> {
+        let missing = self.damaged("a row is missing");
+        let (rows, _) = self.block(block)?[ROWS_OFFSET..].as_chunks();
+        let rows = rows.get(..count).ok_or(missing)?;
+        let is_before = |row: usize| Ok::<_, Infallible>(before(&rows[row]));
+        let Ok(part) = around(0..count, near, 2, is_before);
+        Ok(part.start + rows[part].partition_point(before))
+    }
+
+    /// The first of `rows` that is not `before`, or their end: block by block first, then within one.
+    pub(super) fn partition<const N: usize>(
+        &mut self,
+        section: Section,
+        rows: Range<u32>,
+        before: impl Fn(&[u8; N]) -> bool,
+    ) -> Result<u32> {
+        if rows.is_empty() {
+            return Ok(rows.start);
+        }
+        let per_block = rows_per_block(section) as u32;
+        let (mut low, mut high) = (rows.start / per_block, rows.end.div_ceil(per_block));
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match before(&self.row(section, middle * per_block)?) {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        let (mut low, mut high) = (low * per_block, high * per_block);
+        (low, high) = (low.max(rows.start), high.min(rows.end));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match before(&self.row(section, middle)?) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(low)
+    }
+}
+
+fn rows_per_block(section: Section) -> usize {
+    let row_bytes = section.row_bytes().expect("its rows are of one size");
+    (BLOCK_BYTES - ROWS_OFFSET) / row_bytes
+}
