@@ -45,6 +45,7 @@ impl ContentType {
     }
 
     /// The content type as text.
+    #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Name::Json => JSON,

@@ -54,11 +54,13 @@ macro_rules! collections {
         impl sealed::Sealed for $type {}
 
         impl Collection for $type {
+            #[inline]
             fn empty() -> &'static Self {
                 static EMPTY: $type = <$type>::new();
                 &EMPTY
             }
 
+            #[inline]
             fn has_none(&self) -> bool {
                 self.is_empty()
             }
@@ -71,6 +73,7 @@ collections! { BTreeMap<String, String> BTreeSet<String> }
 impl<T: Collection> Deref for Sparse<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         match &self.0 {
             Some(collection) => collection,
@@ -80,6 +83,7 @@ impl<T: Collection> Deref for Sparse<T> {
 }
 
 impl<T: Collection> DerefMut for Sparse<T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         self.0.get_or_insert_default()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use ledger_core::{Batch, NewEntry, Payload, ReadOptions, Store, StreamName};
+use ledger_core::{Batch, Bytes, NewEntry, Payload, ReadOptions, Store, StreamName};
 use ledger_file::FileStore;
 use ledger_lap::{Engine, Promise, Result};
 
@@ -61,8 +61,11 @@ impl Engine for Waiting {
         self.append_batch(&[record])
     }
 
+    /// The records of a batch are copied into one piece of memory: the store wants to own them, and what an allocation for
+    /// each would take is not the store's.
     fn append_batch(&mut self, records: &[&[u8]]) -> Result<()> {
-        let entry = |record: &&[u8]| NewEntry::new(Payload::octets(record.to_vec()));
+        let mut rest = Bytes::from(records.concat());
+        let entry = |record: &&[u8]| NewEntry::new(Payload::octets(rest.split_to(record.len())));
         let entries = records.iter().map(entry).collect();
         block_on(self.store.append(Batch::new(self.stream.clone(), entries)))?;
         Ok(())

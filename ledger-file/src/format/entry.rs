@@ -14,6 +14,7 @@ use super::lists::{Pairs, Tags};
 #[cfg(any(test, fuzzing))]
 use super::owning::Owning;
 use super::payload::decompress;
+use super::short_keys::ShortKeys;
 
 /// The bits of an entry's flags.
 pub(super) mod flag {
@@ -105,6 +106,9 @@ impl<'a> EntryRef<'a> {
 
     #[inline(never)]
     fn split_any(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
+        if let Some(short) = Self::split_short(bytes) {
+            return Ok(short);
+        }
         let mut input = Input::new(bytes);
         let flags = input.u8()?;
         let stored_bytes = input.varint()?;
@@ -139,6 +143,28 @@ impl<'a> EntryRef<'a> {
             raw,
             fields: &[],
             stored: &raw[SHORT_HEAD_BYTES..],
+        };
+        Some((entry, rest))
+    }
+
+    /// As [`split`](Self::split), of an entry that has fields, and these and its payload fewer than 128 bytes each; none if
+    /// not.
+    #[inline]
+    fn split_short(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let [flags, len @ ..0x80, fields_len @ ..0x80, ..] = *bytes else {
+            return None;
+        };
+        if flags & flag::FIELDS == 0 {
+            return None;
+        }
+        let head = SHORT_HEAD_BYTES + 1 + usize::from(fields_len);
+        let (raw, rest) = bytes.split_at_checked(head + usize::from(len))?;
+        let (head, stored) = raw.split_at(head);
+        let entry = Self {
+            flags,
+            raw,
+            fields: &head[SHORT_HEAD_BYTES + 1..],
+            stored,
         };
         Some((entry, rest))
     }
@@ -187,6 +213,18 @@ impl<'a> EntryRef<'a> {
     #[inline]
     fn is_payload_stored(&self) -> bool {
         self.flags & flag::MORE == 0
+    }
+
+    /// Its kind and keys, if it has nothing else beside its payload, and they are as most are.
+    #[inline]
+    pub(crate) fn short_keys(&self) -> Option<ShortKeys<'a>> {
+        ShortKeys::new(self.flags, self.fields)
+    }
+
+    /// How the payload is encoded, if no field says so.
+    #[inline]
+    pub(crate) fn known_content_type(&self) -> &'static str {
+        known_content_type(self.flags)
     }
 
     /// What it has beside its payload.

@@ -13,7 +13,7 @@ use super::view::View;
 use super::visit::Visit;
 use crate::disk::Patience;
 use crate::error::Result;
-use crate::format::{EntryRef, Fields, Malformed, StreamNumber};
+use crate::format::{EntryRef, Fields, Malformed, ShortKeys, StreamNumber};
 
 /// How many entries are looked up in the indexes in one go: few at first, because who is shown them may want no more.
 const PART_MIN: u64 = 1 << 7;
@@ -25,7 +25,9 @@ pub struct RecordRef<'a> {
     id: u64,
     recorded_at: Timestamp,
     entry: EntryRef<'a>,
-    fields: &'a Fields<'a>,
+    /// What it has beside its payload; none if that is [kind and keys](EntryRef::short_keys) at most, which are read when
+    /// they are asked for.
+    fields: Option<&'a Fields<'a>>,
 }
 
 impl<'a> RecordRef<'a> {
@@ -54,31 +56,48 @@ impl<'a> RecordRef<'a> {
     /// How the payload is encoded.
     #[inline]
     pub fn content_type(&self) -> &'a str {
-        self.fields.content_type
+        match self.fields {
+            Some(fields) => fields.content_type,
+            None => self.entry.known_content_type(),
+        }
     }
 
     /// The event type's name.
     #[inline]
     pub fn kind(&self) -> Option<&'a str> {
-        self.fields.kind
+        match self.fields {
+            Some(fields) => fields.kind,
+            None => self.short_keys()?.kind(),
+        }
     }
 
     /// What it happened to.
     #[inline]
     pub fn order_key(&self) -> Option<&'a str> {
-        self.fields.order_key
+        match self.fields {
+            Some(fields) => fields.order_key,
+            None => self.short_keys()?.order_key(),
+        }
     }
 
     /// The key under which it is stored at most once, unless empty.
     #[inline]
     pub fn dedup_key(&self) -> Option<&'a str> {
-        self.fields.dedup_key
+        match self.fields {
+            Some(fields) => fields.dedup_key,
+            None => self.short_keys()?.dedup_key(),
+        }
     }
 
     /// The version of the schema that it was written in.
     #[inline]
     pub fn schema_version(&self) -> u32 {
-        self.fields.schema_version
+        self.fields.map_or(1, |fields| fields.schema_version)
+    }
+
+    #[inline]
+    fn short_keys(&self) -> Option<ShortKeys<'a>> {
+        self.entry.short_keys()
     }
 }
 
@@ -156,12 +175,23 @@ impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Scan<'_, F> {
         flow
     }
 
+    /// What an entry has beside its payload; none if it has expired or was purged.
+    #[inline(never)]
+    fn fields<'e>(&self, id: u64, entry: EntryRef<'e>) -> Result<Option<Fields<'e>>> {
+        let fields = entry.fields();
+        let fields = fields.map_err(|malformed| self.view.malformed(self.view.end(), malformed))?;
+        let is_gone = is_gone(&fields, self.changes.about(id), self.now());
+        Ok((!is_gone).then_some(fields))
+    }
+
     fn now(&self) -> Timestamp {
         *self.now.get_or_init(|| self.view.shared().now())
     }
 }
 
 impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Visit for Scan<'_, F> {
+    /// Whatever it is, it is shown in one place: in a third, beside that of plain entries, the caller's closure would not
+    /// become one piece of code with the loop that shows those.
     #[inline(never)]
     fn visit(
         &mut self,
@@ -169,16 +199,22 @@ impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Visit for Scan<'_, F> {
         recorded_at: Timestamp,
         entry: EntryRef<'_>,
     ) -> Result<ControlFlow<()>> {
-        let fields = entry.fields();
-        let fields = fields.map_err(|malformed| self.view.malformed(self.view.end(), malformed))?;
-        if is_gone(&fields, self.changes.about(id), self.now()) {
-            return Ok(ControlFlow::Continue(()));
-        }
+        let all;
+        // Nothing but an expiry or a purge takes an entry away.
+        let fields = if self.changes.is_empty() && entry.short_keys().is_some() {
+            None
+        } else {
+            all = self.fields(id, entry)?;
+            if all.is_none() {
+                return Ok(ControlFlow::Continue(()));
+            }
+            all.as_ref()
+        };
         Ok(self.show(RecordRef {
             id,
             recorded_at,
             entry,
-            fields: &fields,
+            fields,
         }))
     }
 
@@ -199,7 +235,7 @@ impl<F: FnMut(RecordRef<'_>) -> ControlFlow<()>> Visit for Scan<'_, F> {
             id,
             recorded_at,
             entry: plain,
-            fields: plain.plain_fields(),
+            fields: None,
         }))
     }
 }
