@@ -2,16 +2,14 @@
 //!
 //! A file index has a filter, so that a layer without an answer usually costs a look into memory.
 
-use std::hint::black_box;
-use std::ops::{BitXor, Range};
+use std::ops::Range;
 
 use ledger_core::Direction;
-use smallvec::SmallVec;
 
 use super::active::Candidates;
 use super::change::{Change, ChangeKind};
 use super::filter::Grain;
-use super::hash::{KeyHash, stream_tag};
+use super::hash::KeyHash;
 use super::layer::{Layer, LayerAt};
 use super::sealed::SealedIndex;
 use super::{IndexError, Means, Spot, Stretch, Window};
@@ -43,15 +41,12 @@ impl Layers {
 /// The indexes at some point of the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look<'a> {
-    layers: &'a [Layer],
+    pub(super) layers: &'a [Layer],
     below: Position,
     pub(super) means: Means,
 }
 
 type Result<T, E = IndexError> = std::result::Result<T, E>;
-
-/// From how many layers on a glance at all of them is worth its time.
-const GLANCE_LAYERS_MIN: usize = 4;
 
 impl Look<'_> {
     /// The same look, at files that may be mapped where the asker may wait.
@@ -148,32 +143,6 @@ impl Look<'_> {
         self.newest(|layer| layer.newest_entry(stream))
     }
 
-    /// Has what will be looked at in many layers loaded into the processor's cache together, and not one after the other.
-    fn glance_at_runs(&self, stream: StreamNumber) {
-        if self.layers.len() < GLANCE_LAYERS_MIN {
-            return;
-        }
-        self.glance(Grain::Coarse, stream_tag(stream));
-        if !self.means.is_mapped() {
-            return;
-        }
-        let holders = self.sealed().filter(|it| it.is_known_to_hold(stream));
-        let holders: SmallVec<[&SealedIndex; 32]> = holders.collect();
-        // Where the rows are is seen from the fences.
-        let fences = holders.iter().filter_map(|it| it.glance_at_fence(stream));
-        look_at(&fences.collect::<SmallVec<[&u64; 32]>>());
-        let rows = holders.iter().flat_map(|it| it.glance_at_run(stream));
-        look_at(&rows.collect::<SmallVec<[&u8; 96]>>());
-    }
-
-    /// The same of their filters.
-    fn glance(&self, grain: Grain, tag: u32) {
-        if self.layers.len() >= GLANCE_LAYERS_MIN {
-            let filters = self.sealed().flat_map(|it| it.glance(grain, tag));
-            look_at(&filters.collect::<SmallVec<[&u8; 96]>>());
-        }
-    }
-
     pub(super) fn sealed(&self) -> impl Iterator<Item = &SealedIndex> {
         self.layers.iter().filter_map(|layer| match layer {
             Layer::Sealed(index) => Some(&**index),
@@ -231,12 +200,6 @@ impl Look<'_> {
         }
         Ok(None)
     }
-}
-
-/// Has words loaded into the processor's cache: in a loop that does nothing else, so that it waits for all of them at once.
-fn look_at<T: Copy + Default + BitXor<Output = T>>(words: &[&T]) {
-    let seen = words.iter().fold(T::default(), |seen, word| seen ^ **word);
-    black_box(seen);
 }
 
 fn count(stretches: &[Stretch]) -> usize {

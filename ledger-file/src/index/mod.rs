@@ -13,6 +13,7 @@ mod batch_keys;
 mod change;
 mod column;
 mod filter;
+mod glance;
 mod hash;
 mod latest;
 mod layer;
