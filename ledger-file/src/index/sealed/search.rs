@@ -123,14 +123,15 @@ impl Blocks<'_> {
         let candidates = self.candidates(section, fence);
         let row = |block: usize| (block - first) * rows_per_block(section);
         let rows = row(candidates.start)..row(candidates.end).min(self.rows(section) as usize);
-        let near = rows.start + self.contents.row_expected(section, candidates.start, fence);
-        let near = near.min(rows.end.saturating_sub(1));
+        let near = self.contents.row_expected(section, candidates.start, fence);
+        // A header may tell of fewer rows than its blocks would hold, and of none in this one.
+        let near = near.min(rows.len().saturating_sub(1));
         if candidates.len() == 1 {
-            let found =
-                self.search_block(candidates.start, rows.len(), near - rows.start, before)?;
+            let found = self.search_block(candidates.start, rows.len(), near, before)?;
             return Ok((rows.start + found) as u32);
         }
         let is_before = |row| Ok(before(&self.row(section, row as u32)?));
+        let near = rows.start + near;
         let rows = around::<IndexError>(rows, near, 2, is_before)?;
         self.partition(section, rows.start as u32..rows.end as u32, before)
     }
