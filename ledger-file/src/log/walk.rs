@@ -69,13 +69,16 @@ impl View<'_> {
             let checked = segment.checked().section(walk.frame, stream, walk.next);
             let flow = match checked.filter(|section| walk.can_begin_in(section)) {
                 Some(section) => self.entries_of_section(segment, &section, &mut walk, each)?,
-                None => match self.section_at(segment, &walk, record.take())? {
-                    Some((frame, append)) => {
-                        walk.at = None;
-                        self.entries_of_append(&frame, &append, &mut walk, each)?
+                None => {
+                    let record = record.take();
+                    match self.section_at(segment, &walk, record)? {
+                        Some((frame, append)) => {
+                            walk.at = None;
+                            self.entries_of_append(&frame, &append, &mut walk, each)?
+                        }
+                        None => self.entries_of_frames(segment, &mut walk, record, each)?,
                     }
-                    None => self.entries_of_frames(segment, &mut walk, each)?,
-                },
+                }
             };
             if flow.is_break() {
                 return Ok(flow);
@@ -105,23 +108,28 @@ impl View<'_> {
         Ok(append.map(|append| (frame, append)))
     }
 
-    /// Reads whole frames until all entries were shown.
+    /// Reads whole frames until all entries were shown. The next one is the first of `first`, if that is known.
     fn entries_of_frames(
         &self,
         segment: &Segment,
         walk: &mut Walk,
+        mut first: Option<Position>,
         each: &mut impl Visit,
     ) -> Result<ControlFlow<()>> {
         let mut flow = ControlFlow::Continue(());
         walk.at = None;
         self.frames(segment.at(walk.frame), walk.bytes_guessed(), |frame| {
-            for record in frame.records() {
-                let (_, record) =
-                    record.map_err(|malformed| self.malformed(frame.position(), malformed))?;
-                if let Record::Append(append) = record
-                    && append.head.stream == walk.stream
-                    && append.last_id() >= walk.next
-                {
+            let first = first.take();
+            let known = first.and_then(|record| append_at(frame, record, walk.stream, walk.next));
+            let records = frame.records().filter_map(|record| match record {
+                Ok((_, Record::Append(append))) => Some(Ok(append)),
+                Ok(_) => None,
+                Err(malformed) => Some(Err(self.malformed(frame.position(), malformed))),
+            });
+            // What is known need not be looked for; nothing of it is shown twice.
+            for append in known.map(Ok).into_iter().chain(records) {
+                let append = append?;
+                if append.head.stream == walk.stream && append.last_id() >= walk.next {
                     segment.checked().note(frame, &append);
                     flow = self.entries_of_append(frame, &append, walk, each)?;
                     if flow.is_break() || walk.next >= walk.end {
