@@ -29,6 +29,8 @@ pub(crate) enum FileName {
         generation: u64,
         from: u32,
     },
+    /// An index of several segments that follow each other: the number of the first, and a digest of all.
+    Merged { segment: u32, digest: u64 },
     /// A segment that a repair has replaced, and the offset of the first damage in it.
     Cut {
         segment: u32,
@@ -81,6 +83,10 @@ impl FileName {
                 segment,
                 generation,
             }),
+            ("merged", None) => Some(Self::Merged {
+                segment,
+                digest: generation,
+            }),
             ("index", Some(Ok(from))) => Some(Self::Index {
                 segment,
                 generation,
@@ -117,6 +123,7 @@ impl fmt::Display for FileName {
                 generation,
                 from,
             } => write!(f, "{segment:08x}-{generation:016x}-{from:08x}.index"),
+            Self::Merged { segment, digest } => write!(f, "{segment:08x}-{digest:016x}.merged"),
             Self::Cut {
                 segment,
                 generation,
@@ -143,6 +150,7 @@ mod tests {
                 FileName::Segment { segment, generation },
                 FileName::Packed { segment, generation },
                 FileName::Index { segment, generation, from },
+                FileName::Merged { segment, digest: generation },
                 FileName::Cut { segment, generation, from },
             ] {
                 prop_assert_eq!(FileName::parse(&name.to_string()), Some(name));

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledger_core::Direction;
 
 use crate::disk::{DiskFile, FileMap, Patience};
 use crate::format::{Position, StreamNumber};
 use crate::index::{
-    Change, IndexError, KeyHash, KeyHasher, Layer, Layers, Look, Origin, SealedIndex,
+    Change, IndexError, KeyHash, KeyHasher, Layer, Layers, Look, Merge, Origin, SealedIndex, Span,
 };
 
 const ORIGIN: Origin = Origin {
@@ -26,12 +26,32 @@ const HEADER_CHECKSUM: usize = BLOCK_BYTES - 4;
 /// Bytes as an index file, as they are; and as what stands in one, with the checksums that belong to it.
 pub fn index(bytes: &[u8]) {
     for file in [bytes.to_vec(), file_of(Source(bytes))] {
-        let index = SealedIndex::open(Arc::new(Memory(file)), ORIGIN, TO);
+        let index = SealedIndex::open(Arc::new(Memory(Mutex::new(file))), ORIGIN, TO);
         let _either = index.verify();
-        let layers = Layers::new(vec![Layer::Sealed(Arc::new(index))]);
-        // Twice: the filter is not read before some questions were asked.
-        (0..2).for_each(|_| ask(&layers.at(Position::new(2, 0), Patience::Wait)));
+        let merged = merged(&index);
+        for index in [Some(index), merged].into_iter().flatten() {
+            let layers = Layers::new(vec![Layer::Sealed(Arc::new(index))]);
+            // Twice: the filter is not read before some questions were asked.
+            (0..2).for_each(|_| ask(&layers.at(Position::new(3, 0), Patience::Wait)));
+        }
     }
+}
+
+/// The index merged with itself, if it can be read.
+fn merged(index: &SealedIndex) -> Option<SealedIndex> {
+    let behind = Origin {
+        segment: 2,
+        ..ORIGIN
+    };
+    let span = Span::of([(ORIGIN, TO), (behind, TO)]).expect("together they are short enough");
+    let file = Arc::new(Memory(Mutex::default()));
+    let merge = Merge {
+        members: &[index, index],
+        span: &span,
+        go_on: &|| true,
+    };
+    merge.write(&*file).ok()?;
+    Some(SealedIndex::of(file, span))
 }
 
 /// Asks what can be asked. Any answer will do, as long as there is one.
@@ -136,26 +156,37 @@ impl Source<'_> {
     }
 }
 
-/// A file that is only read.
+/// A file that is read, and written from its beginning to its end.
 #[derive(Debug)]
-struct Memory(Vec<u8>);
+struct Memory(Mutex<Vec<u8>>);
+
+impl Memory {
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl DiskFile for Memory {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
+        Ok(self.bytes().len() as u64)
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64, _: Patience) -> io::Result<usize> {
+        let bytes = self.bytes();
         let start = usize::try_from(offset)
             .unwrap_or(usize::MAX)
-            .min(self.0.len());
-        let len = buf.len().min(self.0.len() - start);
-        buf[..len].copy_from_slice(&self.0[start..start + len]);
+            .min(bytes.len());
+        let len = buf.len().min(bytes.len() - start);
+        buf[..len].copy_from_slice(&bytes[start..start + len]);
         Ok(len)
     }
 
-    fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn write_at(&self, new: &[u8], offset: u64) -> io::Result<usize> {
+        let (mut bytes, start) = (self.bytes(), offset as usize);
+        let end = bytes.len().max(start + new.len());
+        bytes.resize(end, 0);
+        bytes[start..start + new.len()].copy_from_slice(new);
+        Ok(new.len())
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -3,6 +3,11 @@
 //! A binary fuse filter (Graf and Lemire, 2022), with a fingerprint of eight or four bits: nine bits a tag and one
 //! "maybe" in 256 wrong, or half the memory and one in 16; three loads a question. Tags are hashes, so a tag's first slot follows from the tag itself; that keeps
 //! tags that are neighbours in order neighbours in memory, which is what makes building one quick.
+//!
+//! While it is built it takes many times the memory that it has. So that of many tags consists of parts: each of the tags
+//! that begin with the same bits, all of one shape, one behind the other.
+
+use std::convert::Infallible;
 
 use super::hash::mix;
 
@@ -11,6 +16,8 @@ use super::hash::mix;
 pub(super) struct Filter {
     grain: Grain,
     shape: Shape,
+    /// How many bits of a tag tell its part.
+    part_bits: u32,
     /// Empty: everything is "maybe".
     fingerprints: Vec<u8>,
 }
@@ -82,16 +89,59 @@ const ROOM_PART: usize = 32;
 
 const WINDOW_BITS_MAX: u32 = 18;
 
+/// How many tags a part should have at most.
+const PART_TAGS_MAX: usize = 1 << 19;
+
+/// No more parts than this: tags are 32 bits, and parts of a few tags waste memory.
+const PART_BITS_MAX: u32 = 12;
+
 impl Filter {
     /// Makes a filter of `tags`, ascending and each there once.
     pub(super) fn build(grain: Grain, tags: &[u32]) -> Self {
-        let more = |seed: u32| tags.len() / ROOM_PART * (seed / ATTEMPTS_AS_SMALL) as usize;
-        let attempts = (0..ATTEMPTS).map(|seed| Shape::of(tags.len() + more(seed), seed));
-        let built = attempts.filter(|_| !tags.is_empty());
-        built
-            .filter_map(|shape| Building::new(grain, shape).build(tags))
-            .next()
-            .unwrap_or_else(|| Self::of_nothing(grain))
+        let tags_of = |_: u32| Ok::<_, Infallible>(tags);
+        let Ok(filter) = Self::build_in_parts(grain, 0, tags.len(), tags_of);
+        filter
+    }
+
+    /// How many bits of a tag tell its part, in a filter of so many tags.
+    pub(super) fn part_bits_for(tags: usize) -> u32 {
+        let parts = tags.div_ceil(PART_TAGS_MAX).max(1).next_power_of_two();
+        parts.trailing_zeros().min(PART_BITS_MAX)
+    }
+
+    /// Makes a filter of parts, each of which has at most `part_tags_max` tags: those that `tags_of` tells, ascending and each
+    /// there once. It may be asked for a part more than once.
+    ///
+    /// # Errors
+    /// Those of `tags_of`.
+    pub(super) fn build_in_parts<T: AsRef<[u32]>, E>(
+        grain: Grain,
+        part_bits: u32,
+        part_tags_max: usize,
+        mut tags_of: impl FnMut(u32) -> Result<T, E>,
+    ) -> Result<Self, E> {
+        let attempts = if part_tags_max == 0 { 0 } else { ATTEMPTS };
+        'attempt: for seed in 0..attempts {
+            let room =
+                part_tags_max + part_tags_max / ROOM_PART * (seed / ATTEMPTS_AS_SMALL) as usize;
+            let shape = Shape::of(room, seed);
+            let mut fingerprints = Vec::with_capacity(grain.bytes_of(shape.slots()) << part_bits);
+            for part in 0..1 << part_bits {
+                let tags = tags_of(part)?;
+                let within = tags.as_ref().iter().map(|tag| within(*tag, part_bits));
+                match Building::new(grain, shape).build(within) {
+                    Some(part) => fingerprints.extend_from_slice(&part),
+                    None => continue 'attempt,
+                }
+            }
+            return Ok(Self {
+                grain,
+                shape,
+                part_bits,
+                fingerprints,
+            });
+        }
+        Ok(Self::of_nothing(grain))
     }
 
     /// A filter that excludes nothing.
@@ -99,17 +149,21 @@ impl Filter {
         Self {
             grain,
             shape: Shape::default(),
+            part_bits: 0,
             fingerprints: Vec::new(),
         }
     }
 
     /// Takes up a filter that was written; none if `shape` and `fingerprints` do not go together.
     pub(super) fn from_parts(grain: Grain, shape: Shape, fingerprints: Vec<u8>) -> Option<Self> {
-        let fits = || grain.bytes_of(shape.slots()) == fingerprints.len();
-        let is_sound = fingerprints.is_empty() || shape.is_sound() && fits();
-        is_sound.then_some(Self {
+        let part_bits = match fingerprints.is_empty() {
+            true => 0,
+            false => shape.part_bits(grain, fingerprints.len())?,
+        };
+        Some(Self {
             grain,
             shape,
+            part_bits,
             fingerprints,
         })
     }
@@ -119,8 +173,9 @@ impl Filter {
         if self.fingerprints.is_empty() {
             return true;
         }
-        let (slots, fingerprint) = self.shape.place(tag);
-        let seen = slots.map(|slot| self.fingerprint(slot));
+        let (slots, fingerprint) = self.shape.place(within(tag, self.part_bits));
+        let part = self.part(tag);
+        let seen = slots.map(|slot| self.fingerprint(part, slot));
         seen[0] ^ seen[1] ^ seen[2] == self.grain.cut(fingerprint)
     }
 
@@ -128,17 +183,28 @@ impl Filter {
     pub(super) fn glance(&self, tag: u32) -> impl Iterator<Item = &u8> {
         // The shape of an empty one may make no sense.
         let is_any = !self.fingerprints.is_empty();
-        let slots = is_any.then(|| self.shape.place(tag).0);
+        let slots = is_any.then(|| self.shape.place(within(tag, self.part_bits)).0);
+        let part = self.part(tag);
         let bytes = slots.into_iter().flatten();
-        bytes.map(|slot| &self.fingerprints[self.grain.byte_of(slot)])
+        bytes.map(move |slot| &self.fingerprints[part + self.grain.byte_of(slot)])
     }
 
-    fn fingerprint(&self, slot: usize) -> u8 {
-        let byte = self.fingerprints[self.grain.byte_of(slot)];
+    /// Where the part of a tag begins.
+    fn part(&self, tag: u32) -> usize {
+        let part = u64::from(tag) << self.part_bits >> u32::BITS;
+        part as usize * (self.fingerprints.len() >> self.part_bits)
+    }
+
+    fn fingerprint(&self, part: usize, slot: usize) -> u8 {
+        let byte = self.fingerprints[part + self.grain.byte_of(slot)];
         match self.grain {
             Grain::Fine => byte,
             Grain::Coarse => byte >> (slot % 2 * 4) & 0xF,
         }
+    }
+
+    pub(super) fn grain(&self) -> Grain {
+        self.grain
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -148,6 +214,11 @@ impl Filter {
     pub(super) fn fingerprints(&self) -> &[u8] {
         &self.fingerprints
     }
+}
+
+/// A tag without the bits that tell its part, spread over all of them again.
+fn within(tag: u32, part_bits: u32) -> u32 {
+    tag << part_bits
 }
 
 impl Shape {
@@ -170,6 +241,14 @@ impl Shape {
         self.window_bits <= WINDOW_BITS_MAX
             && self.firsts > 0
             && self.firsts.trailing_zeros() >= self.window_bits
+    }
+
+    /// How many bits of a tag tell its part, if that many bytes are whole parts of this shape.
+    fn part_bits(self, grain: Grain, bytes: usize) -> Option<u32> {
+        let part_bytes = grain.bytes_of(self.is_sound().then(|| self.slots())?);
+        let part_bits = (bytes / part_bytes).checked_ilog2()?;
+        let is_whole = part_bits <= PART_BITS_MAX && part_bytes << part_bits == bytes;
+        is_whole.then_some(part_bits)
     }
 
     /// How many slots there are.
@@ -229,16 +308,18 @@ impl Building {
         }
     }
 
-    fn build(mut self, tags: &[u32]) -> Option<Filter> {
+    /// The fingerprints of `tags`; none if no order for them was found.
+    fn build(mut self, tags: impl ExactSizeIterator<Item = u32>) -> Option<Vec<u8>> {
+        let count = tags.len();
         for tag in tags {
-            let (slots, _) = self.shape.place(*tag);
+            let (slots, _) = self.shape.place(tag);
             for (which, slot) in (0..).zip(slots) {
                 self.counts[slot] = self.counts[slot].wrapping_add(4);
-                self.toggle(slot, which, *tag);
+                self.toggle(slot, which, tag);
             }
         }
-        let order = self.set_aside(tags.len());
-        (order.tags.len() == tags.len()).then(|| self.assign(&order))
+        let order = self.set_aside(count);
+        (order.tags.len() == count).then(|| self.assign(&order))
     }
 
     /// Sets tags aside, each with the slot in which it was alone.
@@ -274,7 +355,7 @@ impl Building {
     }
 
     /// Gives each tag, last set aside first, the fingerprint in its own slot that makes the three add up.
-    fn assign(self, order: &Order) -> Filter {
+    fn assign(self, order: &Order) -> Vec<u8> {
         let mut fingerprints = vec![0u8; self.shape.slots()];
         for (tag, which) in order.tags.iter().zip(&order.which).rev() {
             let (slots, fingerprint) = self.shape.place(*tag);
@@ -282,11 +363,7 @@ impl Building {
             let others = slots.map(|slot| fingerprints[slot]);
             fingerprints[own] ^= self.grain.cut(fingerprint) ^ others[0] ^ others[1] ^ others[2];
         }
-        Filter {
-            grain: self.grain,
-            shape: self.shape,
-            fingerprints: self.grain.pack(fingerprints),
-        }
+        self.grain.pack(fingerprints)
     }
 }
 
@@ -332,6 +409,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_filter_in_parts_has_every_tag_and_few_others() {
+        for part_bits in [1, 3] {
+            for grain in [Grain::Fine, Grain::Coarse] {
+                let tags = tags(50_000);
+                let of_part = |part: u32| {
+                    let tags = tags.iter().copied();
+                    let here = |tag: &u32| u64::from(*tag) << part_bits >> 32 == u64::from(part);
+                    Ok::<Vec<u32>, Infallible>(tags.filter(here).collect())
+                };
+                let most = (0..1 << part_bits).map(|part| of_part(part).unwrap().len());
+                let most = most.max().unwrap();
+                let Ok(filter) = Filter::build_in_parts(grain, part_bits, most, of_part);
+                assert!(tags.iter().all(|tag| filter.may_have(*tag)));
+                assert!(tags.iter().all(|tag| filter.glance(*tag).count() == 3));
+                let wrong = (1 << 40..(1 << 40) + 100_000u64)
+                    .map(|n| (mix(n) >> 32) as u32)
+                    .filter(|tag| tags.binary_search(tag).is_err() && filter.may_have(*tag))
+                    .count();
+                assert!(
+                    wrong < 8_000 && (grain == Grain::Coarse || wrong < 800),
+                    "{wrong}"
+                );
+                let (shape, bytes) = (filter.shape(), filter.fingerprints().to_vec());
+                assert_eq!(Filter::from_parts(grain, shape, bytes), Some(filter));
+            }
+        }
+    }
+
     /// With as little room as the paper gives them, some counts of tags fail with every seed.
     #[test]
     fn there_is_a_filter_of_any_count_of_tags() {
@@ -348,6 +454,14 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn many_tags_are_built_in_parts() {
+        let bits =
+            [1, PART_TAGS_MAX, PART_TAGS_MAX + 1, 8 * PART_TAGS_MAX].map(Filter::part_bits_for);
+        assert_eq!(bits, [0, 0, 1, 3]);
+        assert_eq!(Filter::part_bits_for(usize::MAX / 4), PART_BITS_MAX);
     }
 
     #[test]

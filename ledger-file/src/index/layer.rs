@@ -16,7 +16,7 @@ use crate::sync::{RwLock, RwLockReadGuard};
 pub(crate) enum Layer {
     /// Of what is appended now, or was until its file is written. No lock on it is held while anything is read.
     Memory(Arc<RwLock<ActiveIndex>>),
-    /// Of what is sealed.
+    /// Of what is sealed: of one segment, or of several.
     Sealed(Arc<SealedIndex>),
 }
 
@@ -67,8 +67,20 @@ impl<'a> LayerAt<'a> {
         self.layer.start()
     }
 
-    pub(super) fn segment(&self) -> u32 {
-        self.layer.origin().segment
+    /// Where in the log an offset is that it speaks of.
+    pub(super) fn position(&self, offset: u32) -> Position {
+        match self.layer {
+            Layer::Memory(index) => Position::new(read(index).origin.segment, offset),
+            Layer::Sealed(index) => index.position(offset),
+        }
+    }
+
+    /// Whether it is of the segment that `position` is in.
+    pub(super) fn covers(&self, position: Position) -> bool {
+        match self.layer {
+            Layer::Memory(index) => read(index).origin.segment == position.segment(),
+            Layer::Sealed(index) => index.covers(position),
+        }
     }
 
     pub(super) fn stretches(
@@ -219,18 +231,21 @@ impl<'a> LayerAt<'a> {
         }
     }
 
-    pub(super) fn frame(&self, offset: u32) -> Result<Option<u32>> {
+    pub(super) fn frame(&self, at: Position) -> Result<Option<Position>> {
         match self.layer {
-            Layer::Memory(index) => Ok(read(index).frame(offset)),
-            Layer::Sealed(index) => index.frame(offset, self.means),
+            Layer::Memory(index) => {
+                let frame = read(index).frame(at.offset());
+                Ok(frame.map(|offset| Position::new(at.segment(), offset)))
+            }
+            Layer::Sealed(index) => index.frame(at, self.means),
         }
     }
 
-    /// The frame that holds what is at `offset`, and where it ends, if that is in a file.
-    pub(super) fn frame_and_end(&self, offset: u32) -> Result<Option<(u32, u32)>> {
+    /// The frame that holds what is at a position, and where in its segment it ends, if that is in a file.
+    pub(super) fn frame_and_end(&self, at: Position) -> Result<Option<(Position, u32)>> {
         match self.layer {
             Layer::Memory(_) => Ok(None),
-            Layer::Sealed(index) => index.frame_and_end(offset, self.means),
+            Layer::Sealed(index) => index.frame_and_end(at, self.means),
         }
     }
 }

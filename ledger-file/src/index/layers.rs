@@ -267,7 +267,7 @@ impl Look<'_> {
                 self.announce_contents();
             }
             for offset in candidates(layer)? {
-                if let Some(taken) = take(Position::new(layer.segment(), offset))? {
+                if let Some(taken) = take(layer.position(offset))? {
                     return Ok(Some(taken));
                 }
             }
@@ -369,11 +369,8 @@ impl Look<'_> {
     /// # Errors
     /// Those of the files.
     pub(crate) fn frame(&self, position: Position) -> Result<Option<Position>> {
-        let Some(layer) = self.covering(position) else {
-            return Ok(None);
-        };
-        let frame = layer.frame(position.offset())?;
-        Ok(frame.map(|offset| Position::new(layer.segment(), offset)))
+        let layer = self.covering(position);
+        layer.map_or(Ok(None), |layer| layer.frame(position))
     }
 
     /// The frame that holds what is at `position`, and the offset at which it ends; none if that is not in a file.
@@ -381,18 +378,15 @@ impl Look<'_> {
     /// # Errors
     /// Those of the files.
     pub(crate) fn frame_and_end(&self, position: Position) -> Result<Option<(Position, u32)>> {
-        let Some(layer) = self.covering(position) else {
-            return Ok(None);
-        };
-        let frame = layer.frame_and_end(position.offset())?;
-        Ok(frame.map(|(offset, end)| (Position::new(layer.segment(), offset), end)))
+        let layer = self.covering(position);
+        layer.map_or(Ok(None), |layer| layer.frame_and_end(position))
     }
 
     fn covering(&self, position: Position) -> Option<LayerAt<'_>> {
         let start = |layer: &Layer| layer.start() <= position;
         let covering = self.layers.partition_point(start);
         let layer = self.layer(covering.checked_sub(1)?)?;
-        (layer.segment() == position.segment()).then_some(layer)
+        layer.covers(position).then_some(layer)
     }
 }
 

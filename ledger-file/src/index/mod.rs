@@ -40,7 +40,7 @@ pub(crate) use change::{Change, ChangeKind};
 pub(crate) use hash::{KeyHash, KeyHasher};
 pub(crate) use layer::Layer;
 pub(crate) use layers::{Layers, Look};
-pub(crate) use sealed::SealedIndex;
+pub(crate) use sealed::{Merge, MergeError, SealedIndex, Span};
 
 use crate::disk::Patience;
 use crate::format::Position;

@@ -68,9 +68,7 @@ impl Shared {
         self.keeper().save(self, |manifest| {
             manifest.segments.retain(|meta| meta.segment != number);
         })?;
-        let mut scene = self.scene_mut();
-        scene.picture = Arc::new(scene.picture.without(&[number]));
-        drop(scene);
+        self.redraw(|picture| picture.without(&[number]))?;
         self.remove_files(part)
     }
 

@@ -93,9 +93,7 @@ impl Shared {
                 meta.layers = indexed.layers;
             }
         })?;
-        let mut scene = self.scene_mut();
-        scene.picture = Arc::new(scene.picture.with_replaced(&indexed.part));
-        drop(scene);
+        self.redraw(|picture| picture.with_replaced(&indexed.part))?;
         self.remove_files(part)
     }
 

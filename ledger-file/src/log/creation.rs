@@ -3,6 +3,7 @@
 use ledger_core::Error;
 
 use super::keeper::{make_segment, write_manifest};
+use super::merging;
 use super::random::random;
 use super::recovery::FIRST_FRAME;
 use crate::disk::{Access, Disk, Patience};
@@ -119,6 +120,9 @@ pub(super) fn remove_strangers(disk: &dyn Disk, manifest: &Manifest) -> Result<(
                 from,
             }) => is_listed(segment, generation)
                 .is_none_or(|meta| meta.layers.iter().all(|layer| layer.from != from)),
+            Some(FileName::Merged { .. }) => {
+                merging::spans(manifest).all(|span| merging::file_name(&span) != name)
+            }
             _ => false,
         };
         if is_stranger {

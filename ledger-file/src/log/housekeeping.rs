@@ -64,6 +64,11 @@ impl Signal {
         (!told.must_end).then_some(work)
     }
 
+    /// Whether the thread is to end.
+    pub(super) fn must_end(&self) -> bool {
+        self.lock().must_end
+    }
+
     /// Ends the thread, and waits for that.
     pub(super) fn end(&self) {
         let mut told = self.lock();
@@ -88,7 +93,7 @@ impl Shared {
         }
     }
 
-    fn interval(&self) -> Option<Duration> {
+    pub(super) fn interval(&self) -> Option<Duration> {
         match self.options.durability {
             Durability::Interval(interval) => Some(interval),
             _ => None,

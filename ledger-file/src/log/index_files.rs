@@ -68,6 +68,19 @@ pub(super) fn late_layers(
     Ok((layers, end))
 }
 
+/// The indexes of `part` again, those in files as nobody has asked them yet: with nothing of them in memory.
+pub(super) fn unread_layers(disk: &Arc<dyn Disk>, part: &Part) -> Vec<Layer> {
+    let unread = |layer: &Layer| match layer {
+        Layer::Memory(_) => layer.clone(),
+        Layer::Sealed(index) => {
+            let file = LateFile::new(disk, file_name(index.origin()), Access::Read);
+            let index = SealedIndex::of(Arc::new(file), index.span().clone());
+            Layer::Sealed(Arc::new(index))
+        }
+    };
+    part.layers.iter().map(unread).collect()
+}
+
 fn is_missing(disk: &dyn Disk, name: &str) -> Result<bool> {
     match disk.len(name) {
         Ok(_) => Ok(false),
@@ -76,7 +89,7 @@ fn is_missing(disk: &dyn Disk, name: &str) -> Result<bool> {
     }
 }
 
-fn origin(name: SegmentName, from: u32) -> Origin {
+pub(super) fn origin(name: SegmentName, from: u32) -> Origin {
     Origin {
         log_id: name.log_id,
         segment: name.number,
@@ -164,9 +177,20 @@ impl Shared {
         ask()
     }
 
-    /// Puts an index that was made from the log in the place of the one of `origin`.
     fn heal(&self, origin: Origin) -> Result<()> {
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        self.heal_alone(origin)
+    }
+
+    /// Puts an index that was made from the log in the place of the one of `origin`; in the place of a merged one those that
+    /// it was made of. Whoever calls this holds the right to tidy up.
+    pub(super) fn heal_alone(&self, origin: Origin) -> Result<()> {
+        let mut scene = self.scene_mut();
+        if let Some(unmerged) = scene.picture.without_merged(origin) {
+            scene.picture = Arc::new(unmerged);
+            return Ok(());
+        }
+        drop(scene);
         let picture = Arc::clone(&self.scene().picture);
         let part = picture.part(origin.segment);
         let Some(part) = part.filter(|part| part.segment.generation() == origin.generation) else {
@@ -176,7 +200,7 @@ impl Shared {
         let mut part = part.clone();
         for layer in &mut part.layers {
             let to = match layer {
-                Layer::Sealed(index) if index.origin() == origin => index.to(),
+                Layer::Sealed(index) if index.origin() == origin => index.span().to(),
                 _ => continue,
             };
             let index = index_from_log(self.hasher, &part.segment, origin, to)?;

@@ -41,6 +41,7 @@ mod keeper;
 mod last_offset;
 mod limits;
 mod marks;
+mod merging;
 mod names;
 mod notes;
 mod opening;

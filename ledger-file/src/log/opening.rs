@@ -11,6 +11,7 @@ use ledger_core::Error;
 use super::creation::{create, remove_strangers};
 use super::index_files::late_layers;
 use super::keeper::{Keeper, Prepared, Sealed};
+use super::merging::late_merged;
 use super::packed::{KeptBlocks, segment_in};
 use super::page::Page;
 use super::picture::{Part, Picture};
@@ -366,6 +367,7 @@ impl Opening {
                 streams,
             )
         };
+        let merged = late_merged(&self.disk, &self.manifest)?;
         let keeper = Keeper {
             highest_segment: self.manifest.segments.last().map_or(0, |meta| meta.segment),
             manifest: self.manifest,
@@ -376,7 +378,7 @@ impl Opening {
         let scene = Scene {
             visible: end,
             end,
-            picture: Arc::new(Picture::new(parts)),
+            picture: Arc::new(Picture::new(parts).with_all_merged(merged)),
             streams: Streams::new(self.options.stream_cache_bytes, keeper.manifest.seed),
             // Nothing is staged before the first turn to write.
             tail: Tail::gathered(end, Some(self.stage)),

@@ -8,7 +8,7 @@ use super::segment::Segment;
 use crate::disk::DiskFile;
 use crate::error::{Failure, Result};
 use crate::format::Position;
-use crate::index::{Layer, Layers};
+use crate::index::{Layer, Layers, Origin, SealedIndex, Span};
 
 /// The segments, and the indexes that say what is where in them.
 ///
@@ -18,6 +18,8 @@ use crate::index::{Layer, Layers};
 pub(super) struct Picture {
     /// In the order of their numbers, which may leave some out.
     parts: Vec<Part>,
+    /// Each of some of the segments that follow each other, in their order: asked in place of the indexes of these.
+    merged: Vec<Arc<SealedIndex>>,
     layers: Layers,
 }
 
@@ -42,7 +44,7 @@ impl Part {
 }
 
 /// Opens a file that is there.
-fn open(file: &dyn DiskFile, name: impl FnOnce() -> String) -> Result<()> {
+pub(super) fn open(file: &dyn DiskFile, name: impl FnOnce() -> String) -> Result<()> {
     match file.len() {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::io(&name(), error)),
         _ => Ok(()),
@@ -52,11 +54,69 @@ fn open(file: &dyn DiskFile, name: impl FnOnce() -> String) -> Result<()> {
 impl Picture {
     /// Puts together what is in the order of the segments' numbers.
     pub(super) fn new(parts: Vec<Part>) -> Self {
-        let layers = parts.iter().flat_map(|part| part.layers.iter().cloned());
+        Self::of(parts, Vec::new())
+    }
+
+    /// Puts together parts and those of the `merged` indexes that are of parts that are there.
+    fn of(parts: Vec<Part>, mut merged: Vec<Arc<SealedIndex>>) -> Self {
+        merged.retain(|index| first_and_count(&parts, index.span()).is_some());
+        merged.sort_by_key(|index| index.origin().segment);
         Self {
-            layers: Layers::new(layers.collect()),
+            layers: Layers::new(layers(&parts, &merged)),
+            merged,
             parts,
         }
+    }
+
+    /// The picture with merged indexes.
+    pub(super) fn with_all_merged(self, merged: Vec<Arc<SealedIndex>>) -> Self {
+        Self::of(self.parts, merged)
+    }
+
+    pub(super) fn merged(&self) -> &[Arc<SealedIndex>] {
+        &self.merged
+    }
+
+    /// Whether the indexes of `span` are merged.
+    pub(super) fn has_merged(&self, span: &Span) -> bool {
+        self.merged.iter().any(|index| index.span() == span)
+    }
+
+    /// The indexes of the pieces of `span`; none if one of them is not in a file.
+    pub(super) fn indexes_of(&self, span: &Span) -> Option<Vec<&SealedIndex>> {
+        let indexes = span.pieces().iter().map(|piece| {
+            let part = self.part(piece.origin.segment)?;
+            part.layers.iter().find_map(|layer| match layer {
+                Layer::Sealed(index) if index.origin() == piece.origin => Some(&**index),
+                _ => None,
+            })
+        });
+        indexes.collect()
+    }
+
+    /// The picture with one more merged index, and with what `unread` makes of the indexes that it is asked in place of.
+    pub(super) fn with_merged(
+        &self,
+        merged: Arc<SealedIndex>,
+        unread: impl Fn(&Part) -> Vec<Layer>,
+    ) -> Self {
+        let mut parts = self.parts.clone();
+        if let Some((first, count)) = first_and_count(&parts, merged.span()) {
+            for part in &mut parts[first..first + count] {
+                part.layers = unread(part);
+            }
+        }
+        let merged = self.merged.iter().cloned().chain([merged]);
+        Self::of(parts, merged.collect())
+    }
+
+    /// The picture without the merged index of that origin; none if there is no such.
+    pub(super) fn without_merged(&self, origin: Origin) -> Option<Self> {
+        let is_it = |index: &Arc<SealedIndex>| index.origin() == origin;
+        let place = self.merged.iter().position(is_it)?;
+        let mut merged = self.merged.clone();
+        merged.remove(place);
+        Some(Self::of(self.parts.clone(), merged))
     }
 
     pub(super) fn parts(&self) -> &[Part] {
@@ -89,7 +149,8 @@ impl Picture {
 
     /// The picture with one more segment at its end.
     pub(super) fn with_next(&self, part: Part) -> Self {
-        Self::new(self.parts.iter().cloned().chain([part]).collect())
+        let parts = self.parts.iter().cloned().chain([part]);
+        Self::of(parts.collect(), self.merged.clone())
     }
 
     /// The picture with another part in the place of that with the same number.
@@ -99,15 +160,56 @@ impl Picture {
             same if same == number => part.clone(),
             _ => old.clone(),
         });
-        Self::new(replaced.collect())
+        Self::of(replaced.collect(), self.merged.clone())
     }
 
     /// The picture without some segments.
     pub(super) fn without(&self, numbers: &[u32]) -> Self {
         let kept = self.parts.iter();
         let kept = kept.filter(|part| !numbers.contains(&part.segment.number()));
-        Self::new(kept.cloned().collect())
+        Self::of(kept.cloned().collect(), self.merged.clone())
     }
+}
+
+/// Where the segments of `span` are among `parts`; none if one of them is not there, or another between them.
+fn first_and_count(parts: &[Part], span: &Span) -> Option<(usize, usize)> {
+    let first = span.pieces()[0].origin.segment;
+    let first = { parts }.partition_point(|part| part.segment.number() < first);
+    let segments = span.pieces().chunk_by(|one, other| {
+        let [one, other] = [one, other].map(|piece| piece.origin.segment);
+        one == other
+    });
+    let mut count = 0;
+    for pieces in segments {
+        let segment = &parts.get(first + count)?.segment;
+        let origin = pieces[0].origin;
+        if (segment.number(), segment.generation()) != (origin.segment, origin.generation) {
+            return None;
+        }
+        count += 1;
+    }
+    Some((first, count))
+}
+
+/// What is asked for all of `parts`: merged indexes where there are any, which are of parts that are there.
+fn layers(parts: &[Part], merged: &[Arc<SealedIndex>]) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    let (mut merged, mut rest) = (merged.iter().peekable(), parts);
+    while let [part, behind @ ..] = rest {
+        let number = part.segment.number();
+        match merged.next_if(|index| index.origin().segment == number) {
+            Some(index) => {
+                layers.push(Layer::Sealed(Arc::clone(index)));
+                let count = first_and_count(rest, index.span()).map_or(1, |(_, count)| count);
+                rest = &rest[count..];
+            }
+            None => {
+                layers.extend(part.layers.iter().cloned());
+                rest = behind;
+            }
+        }
+    }
+    layers
 }
 
 #[cfg(test)]

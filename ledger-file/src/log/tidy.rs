@@ -1,5 +1,5 @@
 //! What can be done later: full segments are listed as such and get their index files, and the next one is made; dead
-//! ones go, and full ones are packed.
+//! ones go, indexes of full ones are merged, and full ones are packed.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -21,7 +21,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Does of it what is urgent, and packs one segment at the most. Tells whether there may be more to pack.
+    /// Does of it what is urgent, and merges the indexes of one group, or packs one segment, at the most. Tells whether
+    /// there may be more of that.
     pub(super) fn tidy_some(&self) -> Result<bool> {
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         self.sweep()?;
@@ -32,7 +33,7 @@ impl Shared {
             let dropped = self.drop_dead();
             dropped.inspect_err(|_| self.has_trimmed.store(true, Ordering::Release))?;
         }
-        match self.pack_next()? {
+        match self.merge_next()? || self.pack_next()? {
             true => Ok(true),
             false => prepared.map(|()| false),
         }

@@ -51,6 +51,9 @@ impl Shared {
         for part in picture.parts() {
             self.verify_part(part, &mut verified)?;
         }
+        for index in picture.merged() {
+            index.verify()?;
+        }
         Ok(verified)
     }
 
@@ -128,6 +131,10 @@ impl Shared {
                     }
                 };
             }
+        }
+        for index in picture.merged() {
+            stats.indexes += 1;
+            stats.index_memory_bytes += index.heap_bytes() as u64;
         }
         stats
     }

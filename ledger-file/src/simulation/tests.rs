@@ -295,12 +295,28 @@ fn a_segment_that_is_cut_anywhere_is_found_or_ends_the_log() {
 
 #[test]
 fn a_flipped_bit_of_an_index_changes_no_answer() {
-    let log = at_rest(true);
-    let indexes = log.files(|name| matches!(name, FileName::Index { .. }));
+    check_index_flips(&at_rest(true), 9, |name| {
+        matches!(name, FileName::Index { .. })
+    });
+}
+
+#[test]
+fn a_flipped_bit_of_a_merged_index_changes_no_answer() {
+    let longer = Setup {
+        segment_bytes: 1 << 10,
+        calls: 48,
+        ..SYNC
+    };
+    let log = AtRest::new(Played::new(longer, 77).unwrap(), true).unwrap();
+    check_index_flips(&log, 99, |name| matches!(name, FileName::Merged { .. }));
+}
+
+/// Flips every so many bits: that of each byte in turn; all of them in the long form, which takes a while.
+fn check_index_flips(log: &AtRest, stride: usize, is_index: impl Fn(&FileName) -> bool) {
+    let stride = if times() > 1 { 1 } else { stride };
+    let indexes = log.files(is_index);
     assert!(!indexes.is_empty());
     for name in indexes {
-        // Each bit of a byte in turn; all of them in the long form, which takes a while.
-        let stride = if times() > 1 { 1 } else { 9 };
         for bit in (0..log.len(&name) * 8).step_by(stride) {
             let class = log.class(log.with_flipped(&name, bit));
             let class = class.unwrap_or_else(|finding| panic!("{name}, bit {bit}: {finding}"));

@@ -249,7 +249,7 @@ impl<'a> Blocks<'a> {
     }
 
     /// Shows `each` some blocks in a row, checked: many of them are read by one call.
-    fn read_each(
+    pub(super) fn read_each(
         &self,
         blocks: Range<usize>,
         mut each: impl FnMut(&[u8; BLOCK_BYTES]),

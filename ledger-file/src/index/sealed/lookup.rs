@@ -351,25 +351,29 @@ impl SealedIndex {
         blocks.names(Section::CheckpointNames, &prefix(stream), after, limit)
     }
 
-    pub(in crate::index) fn frame(&self, offset: u32, means: Means) -> Result<Option<u32>> {
-        self.blocks(means)?.floor(Section::Frames, offset)
-    }
-
-    pub(in crate::index) fn frame_and_end(
-        &self,
-        offset: u32,
-        means: Means,
-    ) -> Result<Option<(u32, u32)>> {
-        let mut blocks = self.blocks(means)?;
-        let Some(frame) = blocks.floor(Section::Frames, offset)? else {
+    pub(in crate::index) fn frame(&self, at: Position, means: Means) -> Result<Option<Position>> {
+        let Some(offset) = self.span.offset(at) else {
             return Ok(None);
         };
-        let next = blocks.above(Section::Frames, offset)?;
-        Ok(Some((frame, next.unwrap_or(self.to))))
+        let frame = self.blocks(means)?.floor(Section::Frames, offset)?;
+        let frame = frame.map(|frame| self.position(frame));
+        Ok(frame.filter(|frame| frame.segment() == at.segment()))
     }
 
-    fn position(&self, offset: u32) -> Position {
-        Position::new(self.origin.segment, offset)
+    /// The frame that holds what is at a position, and where in the segment it ends.
+    pub(in crate::index) fn frame_and_end(
+        &self,
+        at: Position,
+        means: Means,
+    ) -> Result<Option<(Position, u32)>> {
+        let (Some(frame), Some(offset)) = (self.frame(at, means)?, self.span.offset(at)) else {
+            return Ok(None);
+        };
+        let next = self.blocks(means)?.above(Section::Frames, offset)?;
+        let (end, end_offset) = self.span.end_at(at);
+        let is_here = |next: &u32| *next < end_offset;
+        let next = next.filter(is_here).map(|next| self.position(next));
+        Ok(Some((frame, next.map_or(end, Position::offset))))
     }
 }
 

@@ -1,7 +1,8 @@
-//! An index in a file: written when its segment is sealed, and never changed.
+//! An index in a file: written when its segment is sealed, and never changed. Those of several segments are merged into one
+//! of all of them.
 //!
-//! `layout` says what stands where, `writer` writes it, `blocks` reads and checks pieces of it, `search` finds rows in
-//! them, and [`SealedIndex`] answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing.
+//! `span` says of what it is, `layout` what stands where, `writer` writes it, `merge` makes one of many, `blocks` reads and
+//! checks pieces of it, `search` finds rows in them, and [`SealedIndex`] answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing.
 //! The directory, a hundredth of the file, is read by the first question and kept; the filters too, when there were a few.
 //! Blocks are mapped where the asker may wait, and checked once; else the few used last are kept. What a question will
 //! need of many files is asked for together, by what each of them `announce`s.
@@ -12,11 +13,13 @@ mod announce;
 mod blocks;
 mod layout;
 mod lookup;
+mod merge;
 mod nearby;
 mod packed;
 mod recent;
 mod rows;
 mod search;
+mod span;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -31,16 +34,18 @@ use super::filter::{Filter, Grain};
 use super::hash::KeyHash;
 use super::{Means, Origin};
 use crate::disk::DiskFile;
+use crate::format::Position;
 use crate::sync::plain::OnceLock;
 
+pub(crate) use merge::{Merge, MergeError};
+pub(crate) use span::Span;
 pub(crate) use writer::write;
 
 /// An index file.
 #[derive(Debug)]
 pub(crate) struct SealedIndex {
     file: Arc<dyn DiskFile>,
-    origin: Origin,
-    to: u32,
+    span: Span,
     /// Elsewhere, because most indexes of a log are not asked, and it is long.
     contents: OnceLock<Box<Contents>>,
     /// How many questions found nothing here that the filter of each grain would have answered, had it been there.
@@ -53,10 +58,14 @@ const IN_VAIN_MAX: u32 = 16;
 impl SealedIndex {
     /// Takes `file` for the index of `origin` up to the offset `to`. That is checked when it is first asked.
     pub(crate) fn open(file: Arc<dyn DiskFile>, origin: Origin, to: u32) -> Self {
+        Self::of(file, Span::one(origin, to))
+    }
+
+    /// Takes `file` for the index of `span`. That is checked when it is first asked.
+    pub(crate) fn of(file: Arc<dyn DiskFile>, span: Span) -> Self {
         Self {
             file,
-            origin,
-            to,
+            span,
             contents: OnceLock::new(),
             in_vain: [const { AtomicU32::new(0) }; FILTERS],
         }
@@ -64,12 +73,22 @@ impl SealedIndex {
 
     /// What it is of.
     pub(crate) fn origin(&self) -> Origin {
-        self.origin
+        self.span.origin()
     }
 
-    /// Where in the segment it ends.
-    pub(crate) fn to(&self) -> u32 {
-        self.to
+    /// The pieces of the log that it is of.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Whether it is of the segment that `position` is in.
+    pub(in crate::index) fn covers(&self, position: Position) -> bool {
+        self.span.offset(position).is_some()
+    }
+
+    /// Where in the log an offset is.
+    pub(in crate::index) fn position(&self, offset: u32) -> Position {
+        self.span.position(offset)
     }
 
     /// Its file.
@@ -103,7 +122,7 @@ impl SealedIndex {
         if let Some(contents) = self.contents.get() {
             return Ok(contents);
         }
-        let contents = Contents::read(&*self.file, self.origin, self.to, means.patience)?;
+        let contents = Contents::read(&*self.file, self.origin(), self.span.to(), means.patience)?;
         Ok(self.contents.get_or_init(|| Box::new(contents)))
     }
 

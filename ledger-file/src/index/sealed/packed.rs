@@ -86,6 +86,7 @@ impl<'a> Group<'a> {
         })
     }
 
+    /// How many offsets there are.
     pub(super) fn len(&self) -> usize {
         usize::from(self.count)
     }

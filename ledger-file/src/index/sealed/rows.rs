@@ -250,6 +250,14 @@ impl Blocks<'_> {
         Ok(low)
     }
 
+    /// The offsets of a packed row.
+    pub(super) fn offsets_in(&mut self, block: usize, row: usize) -> Result<Vec<u32>> {
+        let missing = self.damaged("the place of an entry is missing");
+        let group = self.group(block, row)?;
+        let offsets = (0..group.len()).map(|index| group.get(index));
+        offsets.collect::<Option<_>>().ok_or(missing)
+    }
+
     fn group(&mut self, block: usize, row: usize) -> Result<Group<'_>> {
         let origin = self.contents.header.origin;
         let damaged = |reason| IndexError::Damaged { origin, reason };
@@ -320,7 +328,8 @@ impl Blocks<'_> {
         Ok(low..blocks.end)
     }
 
-    fn name(&mut self, block: usize, row: usize) -> Result<&[u8]> {
+    /// The name in a row of a block.
+    pub(super) fn name(&mut self, block: usize, row: usize) -> Result<&[u8]> {
         let cut_off = self.damaged("a name is cut off");
         let row = self.row_in(block, row)?;
         let name = row.split_first_chunk().and_then(|(bytes, rest)| {
@@ -342,7 +351,7 @@ fn run(row: &[u8; 28]) -> Run {
 }
 
 /// A row of `Changes`; none if its topic is not known.
-fn change(row: &[u8; 24]) -> Option<ChangeRow> {
+pub(super) fn change(row: &[u8; 24]) -> Option<ChangeRow> {
     Some(ChangeRow {
         stream: StreamNumber(long(row, 0)),
         id: long(row, 8),
@@ -356,7 +365,7 @@ pub(super) fn word(row: &[u8], start: usize) -> u32 {
     u32::from_le_bytes(*bytes)
 }
 
-fn long(row: &[u8], start: usize) -> u64 {
+pub(super) fn long(row: &[u8], start: usize) -> u64 {
     let bytes = row[start..].first_chunk().expect("rows are long enough");
     u64::from_le_bytes(*bytes)
 }

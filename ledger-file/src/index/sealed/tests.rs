@@ -1,12 +1,15 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+use ledger_core::Direction;
 use proptest::prelude::*;
 
 use super::*;
 use crate::disk::{FileMap, Patience};
+use crate::format::StreamNumber;
+use crate::index::hash::mix;
 use crate::index::testing::{Fact, LAST, Model, facts, facts_and_rolls, text_hash};
-use crate::index::{ActiveIndex, IndexError, Layer, Layers};
+use crate::index::{ActiveIndex, EntryKeys, IndexError, Layer, Layers};
 use crate::sync::RwLock;
 
 /// A file in memory.
@@ -84,6 +87,129 @@ fn opened(bytes: Vec<u8>, origin: Origin) -> SealedIndex {
     SealedIndex::open(Arc::new(Bytes::new(bytes)), origin, TO)
 }
 
+/// The merged index of some that follow each other.
+fn merged(indexes: &[ActiveIndex]) -> SealedIndex {
+    let members: Vec<SealedIndex> = indexes
+        .iter()
+        .map(|index| opened(written(index), index.origin))
+        .collect();
+    let members: Vec<&SealedIndex> = members.iter().collect();
+    let span = Span::of(members.iter().map(|index| (index.origin(), TO))).unwrap();
+    let file = Arc::new(Bytes::default());
+    let merge = Merge {
+        members: &members,
+        span: &span,
+        go_on: &|| true,
+    };
+    assert_eq!(merge.write(&*file).unwrap(), file.len().unwrap());
+    SealedIndex::of(file, span)
+}
+
+/// An index of some thousand entries of many keys, in the segment with that number.
+fn large(segment: u32) -> ActiveIndex {
+    let mut index = ActiveIndex::new(Origin {
+        log_id: [7; 16],
+        segment,
+        generation: segment.into(),
+        from: 64,
+    });
+    let tag = |kind: u64, number: u32| KeyHash((mix(kind << 32 | u64::from(number)) >> 32) as u32);
+    for number in 0..6_000 {
+        let offset = 64 + number * 100;
+        if number % 10 == 0 {
+            index.push_frame(offset);
+        }
+        index.push_run(
+            StreamNumber(u64::from(number % 700)),
+            u64::from(segment * 6_000 + number / 700),
+            offset + 8,
+        );
+        let keys = EntryKeys {
+            dedup: Some(tag(1, segment * 6_000 + number)),
+            order: Some(tag(2, number % 2_000)),
+            expires: false,
+        };
+        index.push_entry(offset + 20, keys);
+    }
+    index
+}
+
+#[test]
+fn a_merged_file_of_many_blocks_answers_as_those_it_was_made_of() {
+    let indexes: Vec<ActiveIndex> = (1..=5).map(large).collect();
+    let one = Layers::new(vec![Layer::Sealed(Arc::new(merged(&indexes)))]);
+    let in_memory = |index| Layer::Memory(Arc::new(RwLock::new(index)));
+    let many = Layers::new(indexes.into_iter().map(in_memory).collect());
+    let looks = [&one, &many].map(|layers| layers.at(LAST, Patience::Wait));
+    for number in 0..700 {
+        let stream = StreamNumber(number);
+        for (direction, limit) in [(Direction::Ascending, 1_000), (Direction::Descending, 7)] {
+            let [one, many] = looks.map(|look| {
+                let (mut stretches, mut spots) = (Vec::new(), Vec::new());
+                look.entries(stream, 0..u64::MAX, direction, limit, &mut stretches)
+                    .unwrap();
+                let tag = KeyHash((mix(2 << 32 | number) >> 32) as u32);
+                look.order_key(stream, tag, 0..u64::MAX, direction, limit, &mut spots)
+                    .unwrap();
+                (stretches, spots)
+            });
+            assert!(!one.0.is_empty() && !one.1.is_empty());
+            assert_eq!(one, many);
+        }
+        let tag = KeyHash((mix(1 << 32 | (6_000 + number * 40)) >> 32) as u32);
+        let [one, many] = looks.map(|look| {
+            let mut found = Vec::new();
+            let stream = StreamNumber((number * 40) % 6_000 % 700);
+            look.dedup_keys(stream, &[tag], &mut found).unwrap();
+            found
+        });
+        assert!(!one.is_empty());
+        assert_eq!(one, many);
+    }
+}
+
+#[test]
+fn merging_ends_when_it_is_told_to() {
+    let indexes: Vec<ActiveIndex> = (1..=2).map(large).collect();
+    let members: Vec<SealedIndex> = { indexes.iter() }
+        .map(|index| opened(written(index), index.origin))
+        .collect();
+    let members: Vec<&SealedIndex> = members.iter().collect();
+    let span = Span::of(members.iter().map(|index| (index.origin(), TO))).unwrap();
+    let left = std::cell::Cell::new(5);
+    let merge = Merge {
+        members: &members,
+        span: &span,
+        go_on: &|| left.replace(left.get() - 1) > 0,
+    };
+    let ended = merge.write(&Bytes::default());
+    assert!(matches!(ended, Err(MergeError::BrokenOff)));
+    assert_eq!(left.get(), -1);
+}
+
+#[test]
+fn a_damaged_member_is_named() {
+    let indexes: Vec<ActiveIndex> = (1..=2).map(large).collect();
+    let [sound, mut damaged] = [0, 1].map(|nth| written(&indexes[nth]));
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    let sound = opened(sound, indexes[0].origin);
+    let damaged = opened(damaged, indexes[1].origin);
+    let members = [&sound, &damaged];
+    let span = Span::of(members.map(|index| (index.origin(), TO))).unwrap();
+    let merge = Merge {
+        members: &members,
+        span: &span,
+        go_on: &|| true,
+    };
+    match merge.write(&Bytes::default()) {
+        Err(MergeError::Member(IndexError::Damaged { origin, .. })) => {
+            assert_eq!(origin, indexes[1].origin);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 fn sample() -> ActiveIndex {
     let mut model = Model::default();
     let stream = 3;
@@ -123,6 +249,26 @@ proptest! {
         prop_assert_eq!(header.entries, index.entries());
         prop_assert_eq!(header.highest_stream, index.highest_stream());
         model.check(&Layers::new(vec![Layer::Sealed(Arc::new(sealed))]), LAST);
+    }
+
+    #[test]
+    fn a_merged_file_answers_as_those_it_was_made_of(facts in facts_and_rolls(150), groups in any::<u16>()) {
+        let mut model = Model::default();
+        facts.iter().for_each(|fact| model.push(fact));
+        let indexes = model.indexes();
+        let is_same_group = |number: usize| groups >> (number % 16) & 1 == 1;
+        let mut numbers = 1..;
+        let groups = indexes.chunk_by(|_, _| numbers.next().is_some_and(is_same_group));
+        let layers = groups.map(|group| {
+            let merged = merged(group);
+            merged.verify().unwrap();
+            let header = &merged.contents(Means::WAIT).unwrap().header;
+            let entries: u32 = group.iter().map(ActiveIndex::entries).sum();
+            assert_eq!(header.entries, entries);
+            assert_eq!(Some(header.highest_stream), group.iter().map(ActiveIndex::highest_stream).max());
+            Layer::Sealed(Arc::new(merged))
+        });
+        model.check(&Layers::new(layers.collect()), LAST);
     }
 
     #[test]

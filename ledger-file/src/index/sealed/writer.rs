@@ -4,6 +4,7 @@ use std::io;
 
 use smallvec::SmallVec;
 
+use super::super::Origin;
 use super::super::active::ActiveIndex;
 use super::super::column::Column;
 use super::super::filter::{Filter, Grain};
@@ -27,8 +28,8 @@ use crate::format::StreamNumber;
 /// Those of the file.
 pub(crate) fn write(index: &ActiveIndex, to: u32, file: &dyn DiskFile) -> io::Result<u64> {
     let mut writer = Writer::new(file);
-    writer.filter(Grain::Fine, fine_tags(index))?;
-    writer.filter(Grain::Coarse, coarse_tags(index))?;
+    writer.filter(&filter_of(Grain::Fine, fine_tags(index)))?;
+    writer.filter(&filter_of(Grain::Coarse, coarse_tags(index)))?;
     let offsets = index.offsets.pieces();
     writer.packed(Section::Offsets, offsets, |ordinal, _| ordinal as u64)?;
     let frames = [index.frames.as_slice()].into_iter();
@@ -43,7 +44,12 @@ pub(crate) fn write(index: &ActiveIndex, to: u32, file: &dyn DiskFile) -> io::Re
     writer.expiring(&index.expiring)?;
     writer.names(Section::Names, &index.names, |_| Vec::new())?;
     writer.names(Section::CheckpointNames, &index.checkpoint_names, prefix)?;
-    writer.finish(index, to)
+    writer.finish(Summary {
+        origin: index.origin,
+        to,
+        entries: index.entries(),
+        highest_stream: index.highest_stream(),
+    })
 }
 
 /// What names of checkpoints of `stream` begin with: in byte order the order of the numbers.
@@ -73,11 +79,25 @@ fn coarse_tags(index: &ActiveIndex) -> Vec<u32> {
     tags
 }
 
+fn filter_of(grain: Grain, mut tags: Vec<u32>) -> Filter {
+    tags.sort_unstable();
+    tags.dedup();
+    Filter::build(grain, &tags)
+}
+
 /// One block is one row of the filter.
 pub(super) const FINGERPRINTS_OF_A_ROW: usize = BLOCK_BYTES - ROWS_OFFSET - START_BYTES;
 
+/// What a header says of the whole.
+pub(super) struct Summary {
+    pub(super) origin: Origin,
+    pub(super) to: u32,
+    pub(super) entries: u32,
+    pub(super) highest_stream: StreamNumber,
+}
+
 /// A file as far as it is written.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     file: &'a dyn DiskFile,
     /// Whole blocks that are still to be written, and behind them the one that is being filled.
     buffer: Vec<u8>,
@@ -95,7 +115,7 @@ struct Writer<'a> {
 const BUFFER_BYTES: usize = 64 * BLOCK_BYTES;
 
 impl<'a> Writer<'a> {
-    fn new(file: &'a dyn DiskFile) -> Self {
+    pub(super) fn new(file: &'a dyn DiskFile) -> Self {
         Self {
             file,
             buffer: Vec::with_capacity(BUFFER_BYTES + BLOCK_BYTES),
@@ -109,7 +129,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends a row to a section; `fence` is what it is searched by.
-    fn row(&mut self, section: Section, fence: u64, row: &[u8]) -> io::Result<()> {
+    pub(super) fn row(&mut self, section: Section, fence: u64, row: &[u8]) -> io::Result<()> {
         let start_bytes = match section.row_bytes() {
             Some(_) => 0,
             None => START_BYTES,
@@ -130,7 +150,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Ends the block that is being filled, if there is one. Every section ends with its block.
-    fn end_block(&mut self, section: Section) -> io::Result<()> {
+    pub(super) fn end_block(&mut self, section: Section) -> io::Result<()> {
         if self.starts.is_empty() {
             return Ok(());
         }
@@ -161,15 +181,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes the directory, and the header that makes the file one.
-    fn finish(mut self, index: &ActiveIndex, to: u32) -> io::Result<u64> {
+    /// Writes the directory, and the header that makes the file one. Answers how many bytes it has.
+    pub(super) fn finish(mut self, summary: Summary) -> io::Result<u64> {
         self.flush()?;
         write_all_at(self.file, &self.directory, self.written)?;
         let header = Header {
-            origin: index.origin,
-            to,
-            entries: index.entries(),
-            highest_stream: index.highest_stream(),
+            origin: summary.origin,
+            to: summary.to,
+            entries: summary.entries,
+            highest_stream: summary.highest_stream,
             filters: self.filters,
             sections: self.sections,
             directory_checksum: crc_fast::crc32_iscsi(&self.directory),
@@ -183,10 +203,8 @@ impl<'a> Writer<'a> {
 // The sections.
 impl Writer<'_> {
     /// Writes the filter of one grain.
-    fn filter(&mut self, grain: Grain, mut tags: Vec<u32>) -> io::Result<()> {
-        tags.sort_unstable();
-        tags.dedup();
-        let filter = Filter::build(grain, &tags);
+    pub(super) fn filter(&mut self, filter: &Filter) -> io::Result<()> {
+        let grain = filter.grain();
         self.filters[grain as usize] = FilterExtent {
             shape: filter.shape(),
             bytes: filter.fingerprints().len() as u32,
@@ -325,6 +343,6 @@ fn run_row(run: Run, count: u32) -> [u8; 28] {
 }
 
 /// Words as they stand in a file.
-fn words(words: &[u32]) -> SmallVec<[u8; 24]> {
+pub(super) fn words(words: &[u32]) -> SmallVec<[u8; 24]> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
