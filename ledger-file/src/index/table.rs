@@ -61,6 +61,14 @@ impl Table {
             .map(|slot| slot as u32)
     }
 
+    /// The first value under `tag`.
+    #[inline]
+    pub(super) fn first(&self, tag: u32) -> Option<u32> {
+        let slots = self.slots.from(self.home(tag)).map(|slot| !slot);
+        let slot = { slots }.find(|slot| tag_of(*slot) >= tag)?;
+        (tag_of(slot) == tag && slot != EMPTY).then_some(slot as u32)
+    }
+
     /// The first value under `tag` that `is_it` takes; if there is none, `value` is added.
     pub(super) fn find_or_insert(
         &mut self,
@@ -205,6 +213,7 @@ mod tests {
             for tag in model.iter().map(|(tag, _)| *tag).chain([0, 5, u32::MAX]) {
                 let expected: Vec<u32> =
                     model.iter().filter(|pair| pair.0 == tag).map(|pair| pair.1).collect();
+                prop_assert_eq!(table.first(tag), expected.first().copied());
                 prop_assert_eq!(table.get(tag).collect::<Vec<_>>(), expected);
             }
         }
@@ -241,5 +250,6 @@ mod tests {
         let table = Table::default();
         table.prefetch([0, u32::MAX].into_iter());
         assert_eq!((table.heap_bytes(), table.get(7).count()), (0, 0));
+        assert_eq!(table.first(7), None);
     }
 }
