@@ -122,17 +122,15 @@ impl ActiveIndex {
         });
     }
 
-    /// Says that entries with these keys are pushed next, each with [`push_offset`](Self::push_offset): a table at a time, so
-    /// that what the keys need of memory is loaded for many at the same time.
+    /// Says that entries with these keys are pushed next, each with [`push_offset`](Self::push_offset): one kind of keys after
+    /// the other, so that what they need of memory is loaded for many at the same time.
     pub(crate) fn push_keys(&mut self, keys: impl Iterator<Item = EntryKeys> + Clone) {
         let keys = (self.entries()..).zip(keys);
-        for (ordinal, keys) in keys.clone() {
-            self.push_dedup_key(ordinal, keys);
-        }
-        for (ordinal, keys) in keys.clone() {
-            self.push_order_key(ordinal, keys);
-        }
+        let dedup_keys = keys.clone();
+        let tag = |(ordinal, keys): (u32, EntryKeys)| Some((keys.dedup?.0, ordinal));
+        self.dedup_keys.push_all(dedup_keys.filter_map(tag));
         for (ordinal, keys) in keys {
+            self.push_order_key(ordinal, keys);
             self.push_expiry(ordinal, keys);
         }
     }
@@ -141,7 +139,9 @@ impl ActiveIndex {
     #[inline]
     pub(crate) fn push_entry(&mut self, offset: u32, keys: EntryKeys) {
         let ordinal = self.entries();
-        self.push_dedup_key(ordinal, keys);
+        if let Some(KeyHash(tag)) = keys.dedup {
+            self.dedup_keys.push(tag, ordinal);
+        }
         self.push_order_key(ordinal, keys);
         self.push_expiry(ordinal, keys);
         self.push_offset(offset);
@@ -151,13 +151,6 @@ impl ActiveIndex {
     #[inline]
     pub(crate) fn push_offset(&mut self, offset: u32) {
         self.offsets.push(offset);
-    }
-
-    #[inline]
-    fn push_dedup_key(&mut self, ordinal: u32, keys: EntryKeys) {
-        if let Some(KeyHash(tag)) = keys.dedup {
-            self.dedup_keys.push(tag, ordinal);
-        }
     }
 
     #[inline]
@@ -337,14 +330,27 @@ impl ActiveIndex {
         }
     }
 
+    /// Which of up to 64 dedup keys may be there, each as a bit: nothing is waited for before all are asked for.
+    #[inline]
+    fn maybe(&self, hashes: &[KeyHash]) -> u64 {
+        let maybe = |KeyHash(tag): &KeyHash| u64::from(self.dedup_keys.may_have(*tag));
+        let bits = hashes.iter().zip(0..);
+        bits.fold(0, |all, (hash, bit)| all | maybe(hash) << bit)
+    }
+
     /// The ordinals of dedup keys before `bound`, each with the index of its hash.
     pub(super) fn dedup_keys(&self, hashes: &[KeyHash], bound: u32) -> Vec<(usize, u32)> {
         let mut found = Vec::new();
-        for (index, KeyHash(tag)) in hashes.iter().enumerate() {
-            if self.dedup_keys.may_have(*tag) {
-                let ordinals = self.dedup_keys.get(*tag);
-                found.extend(ordinals.map(|ordinal| (index, ordinal)));
+        let mut first = 0;
+        for hashes in hashes.chunks(u64::BITS as usize) {
+            let mut maybe = self.maybe(hashes);
+            while maybe != 0 {
+                let index = maybe.trailing_zeros() as usize;
+                let ordinals = self.dedup_keys.get(hashes[index].0);
+                found.extend(ordinals.map(|ordinal| (first + index, ordinal)));
+                maybe &= maybe - 1;
             }
+            first += hashes.len();
         }
         if !found.is_empty() {
             let end = self.ordinal_at(bound);

@@ -1,6 +1,6 @@
 //! A list that only grows, in pieces of one size: nothing is moved when it grows, and what it leaves behind fits the next.
 
-use std::ops::Index;
+use std::ops::{Index, IndexMut};
 
 /// Values that were pushed, by their number.
 #[derive(Debug)]
@@ -36,10 +36,15 @@ impl<T: Copy> Column<T> {
     #[inline]
     pub(super) fn push(&mut self, value: T) {
         if self.last.len() == Self::PIECE {
-            let next = Vec::with_capacity(Self::PIECE);
-            self.full.push(std::mem::replace(&mut self.last, next));
+            self.begin_piece();
         }
         self.last.push(value);
+    }
+
+    #[cold]
+    fn begin_piece(&mut self) {
+        let next = Vec::with_capacity(Self::PIECE);
+        self.full.push(std::mem::replace(&mut self.last, next));
     }
 
     pub(super) fn get(&self, index: usize) -> Option<&T> {
@@ -47,6 +52,16 @@ impl<T: Copy> Column<T> {
         let piece =
             piece.or_else(|| (index / Self::PIECE == self.full.len()).then_some(&self.last));
         piece?.get(index % Self::PIECE)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        let full = self.full.len();
+        let piece = match index / Self::PIECE {
+            piece if piece == full => &mut self.last,
+            piece => self.full.get_mut(piece)?,
+        };
+        piece.get_mut(index % Self::PIECE)
     }
 
     pub(super) fn last(&self) -> Option<&T> {
@@ -74,6 +89,13 @@ impl<T: Copy> Index<usize> for Column<T> {
     #[inline]
     fn index(&self, index: usize) -> &T {
         self.get(index).expect("the value was pushed")
+    }
+}
+
+impl<T: Copy> IndexMut<usize> for Column<T> {
+    #[inline]
+    fn index_mut(&mut self, index: usize) -> &mut T {
+        self.get_mut(index).expect("the value was pushed")
     }
 }
 
@@ -109,7 +131,15 @@ mod tests {
                 index + 1
             );
         }
+        for index in [0, Column::<u64>::PIECE, count as usize - 1] {
+            column[index] = 7;
+            assert_eq!(
+                (column.get(index), column.len()),
+                (Some(&7), count as usize)
+            );
+        }
         assert_eq!(column.get(count as usize), None);
+        assert_eq!(column.get_mut(count as usize), None);
         assert_eq!(column.partition_point(|_| false), 0);
     }
 

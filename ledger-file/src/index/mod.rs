@@ -10,6 +10,7 @@
 
 mod active;
 mod batch_keys;
+mod bins;
 mod change;
 mod column;
 mod filter;

@@ -32,6 +32,10 @@ struct List {
     count: u32,
     /// Where its newest chunk begins in the arena: with the beginning of the chunk before, then the numbers.
     chunk: u32,
+    /// Where the next number goes, unless the chunk ends there.
+    end: u32,
+    /// Where the chunk ends.
+    chunk_end: u32,
 }
 
 /// One list, oldest chunk first.
@@ -72,6 +76,17 @@ impl Postings {
     /// Adds `number`, greater than all before, to the only list under `tag`, of which nothing need be looked at then.
     #[inline]
     pub(super) fn push_only(&mut self, tag: u32, number: u32) {
+        match self.table.first(tag) {
+            Some(place) if place & LIST != 0 => {
+                self.lists[(place ^ LIST) as usize].push(number, &mut self.arena);
+            }
+            _ => self.push_early(tag, number),
+        }
+    }
+
+    /// Adds one of the first two numbers of a list.
+    #[inline(never)]
+    fn push_early(&mut self, tag: u32, number: u32) {
         let place = self.table.find_or_insert(tag, number, |_| true);
         push_behind(place, number, &mut self.lists, &mut self.arena);
     }
@@ -136,20 +151,33 @@ fn first(lists: &[List], arena: &[u32], place: u32) -> u32 {
 
 impl List {
     fn new(first: u32, second: u32, arena: &mut Vec<u32>) -> Self {
-        let chunk = new_chunk(0, CHUNK_MIN, arena);
-        arena[chunk as usize + 1] = first;
-        arena[chunk as usize + 2] = second;
-        Self { count: 2, chunk }
+        let mut list = Self {
+            count: 0,
+            chunk: 0,
+            end: 0,
+            chunk_end: 0,
+        };
+        list.push(first, arena);
+        list.push(second, arena);
+        list
     }
 
     #[inline]
     fn push(&mut self, number: u32, arena: &mut Vec<u32>) {
-        let (size, taken) = chunk_of(self.count);
-        if taken == 0 {
-            self.chunk = new_chunk(self.chunk, size, arena);
+        if self.end == self.chunk_end {
+            self.begin_chunk(arena);
         }
-        arena[(self.chunk + 1 + taken) as usize] = number;
+        arena[self.end as usize] = number;
+        self.end += 1;
         self.count += 1;
+    }
+
+    #[inline(never)]
+    fn begin_chunk(&mut self, arena: &mut Vec<u32>) {
+        let (size, _) = chunk_of(self.count);
+        self.chunk = new_chunk(self.chunk, size, arena);
+        self.end = self.chunk + 1;
+        self.chunk_end = self.end + size;
     }
 
     fn chunks<'a>(&self, arena: &'a [u32]) -> SmallVec<[&'a [u32]; 8]> {

@@ -4,8 +4,6 @@
 //! the slots behind a home are kept in order: so a look-up ends at the first greater tag, growing is one pass over both
 //! tables, and a file is written by walking along. The hashes are the tags, so they need not be kept beside it.
 
-use std::hint::black_box;
-
 use super::words::Words;
 
 /// Pairs of a tag and a value, in their order. A value is less than `u32::MAX`.
@@ -61,6 +59,14 @@ impl Table {
             .map(|slot| slot as u32)
     }
 
+    /// The first value under `tag`.
+    #[inline]
+    pub(super) fn first(&self, tag: u32) -> Option<u32> {
+        let slots = self.slots.from(self.home(tag)).map(|slot| !slot);
+        let slot = { slots }.find(|slot| tag_of(*slot) >= tag)?;
+        (tag_of(slot) == tag && slot != EMPTY).then_some(slot as u32)
+    }
+
     /// The first value under `tag` that `is_it` takes; if there is none, `value` is added.
     pub(super) fn find_or_insert(
         &mut self,
@@ -94,14 +100,6 @@ impl Table {
         let slots = self.slots.from(0).map(|slot| !slot);
         let taken = slots.filter(|slot| *slot != EMPTY);
         taken.map(|slot| (tag_of(slot), slot as u32))
-    }
-
-    /// Loads the homes of `tags` into the processor's cache, many at a time instead of one after the other.
-    pub(super) fn prefetch(&self, tags: impl Iterator<Item = u32>) {
-        if self.len > 0 {
-            let homes = tags.map(|tag| self.slots.get(self.home(tag)));
-            black_box(homes.fold(0, |touched, slot| touched ^ slot));
-        }
     }
 
     fn home(&self, tag: u32) -> usize {
@@ -205,6 +203,7 @@ mod tests {
             for tag in model.iter().map(|(tag, _)| *tag).chain([0, 5, u32::MAX]) {
                 let expected: Vec<u32> =
                     model.iter().filter(|pair| pair.0 == tag).map(|pair| pair.1).collect();
+                prop_assert_eq!(table.first(tag), expected.first().copied());
                 prop_assert_eq!(table.get(tag).collect::<Vec<_>>(), expected);
             }
         }
@@ -239,7 +238,7 @@ mod tests {
     #[test]
     fn an_empty_table_is_asked_without_having_allocated() {
         let table = Table::default();
-        table.prefetch([0, u32::MAX].into_iter());
         assert_eq!((table.heap_bytes(), table.get(7).count()), (0, 0));
+        assert_eq!(table.first(7), None);
     }
 }
