@@ -45,6 +45,8 @@ pub(crate) struct ActiveIndex {
     pub(super) names: Names,
     pub(super) checkpoint_names: Names,
     highest_stream: StreamNumber,
+    /// How much there was when it was looked at whether it is full.
+    looked_at: usize,
 }
 
 /// What an index remembers of an entry beside its place.
@@ -77,6 +79,7 @@ impl ActiveIndex {
             names: Names::default(),
             checkpoint_names: Names::default(),
             highest_stream: StreamNumber(0),
+            looked_at: 0,
         }
     }
 
@@ -226,8 +229,15 @@ impl ActiveIndex {
     /// the next.
     const HEAP_BYTES_MAX: usize = 18 << 20;
 
-    /// Whether it should take no more entries: the segment ends here.
-    pub(crate) fn is_full(&self) -> bool {
+    /// Whether it should take no more entries: the segment ends here. That is looked at now and then: to look costs about
+    /// as much as to note an entry, and there is room for more than comes between two looks.
+    pub(crate) fn is_full(&mut self) -> bool {
+        let many = (self.entries() as usize + self.changes.len()) / ENTRIES_BETWEEN_LOOKS;
+        let there = many + self.frames.len() / FRAMES_BETWEEN_LOOKS;
+        std::mem::replace(&mut self.looked_at, there) != there && self.has_no_room()
+    }
+
+    fn has_no_room(&self) -> bool {
         let bytes = || self.heap_bytes() + self.growth_bytes(GROWTH_ENTRIES);
         self.entries() >= Self::ENTRIES_MAX || bytes() > Self::HEAP_BYTES_MAX
     }
@@ -267,6 +277,10 @@ const ENTRIES_OF_A_COMMIT: u32 = 1 << 28;
 
 /// As many entries as most frames have.
 const GROWTH_ENTRIES: usize = 10_000;
+
+/// How many entries, or frames of a few, come between two looks at the memory.
+const ENTRIES_BETWEEN_LOOKS: usize = 1_000;
+const FRAMES_BETWEEN_LOOKS: usize = 32;
 
 /// Candidates of one look-up: hardly ever more than one.
 pub(super) type Candidates = SmallVec<[u32; 4]>;

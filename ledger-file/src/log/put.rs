@@ -78,7 +78,7 @@ impl Turn<'_> {
             FrameWriter::begin(&mut writer.frame, &writer.header, writer.end, now, claim);
         let result = encode(&mut frame, &mut notes, &writer.scratch);
         frame.finish();
-        writer.is_index_full = active.is_full();
+        writer.is_index_full |= active.is_full();
         result
     }
 
