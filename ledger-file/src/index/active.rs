@@ -283,7 +283,15 @@ const ENTRIES_BETWEEN_LOOKS: usize = 1_000;
 const FRAMES_BETWEEN_LOOKS: usize = 32;
 
 /// Candidates of one look-up: hardly ever more than one.
-pub(super) type Candidates = SmallVec<[u32; 4]>;
+pub(super) type Candidates = SmallVec<[u32; CANDIDATES]>;
+
+/// How many are told at once of records that are made again and again: the newest is most often the one.
+pub(super) const CANDIDATES: usize = 4;
+
+fn newest(records: &Latest, KeyHash(tag): KeyHash, bound: u32, skipped: usize) -> Candidates {
+    let offsets = records.get(tag).filter(|offset| *offset < bound);
+    offsets.skip(skipped).take(CANDIDATES).collect()
+}
 
 // Looking.
 impl ActiveIndex {
@@ -373,16 +381,19 @@ impl ActiveIndex {
         found
     }
 
-    /// The offsets of records about the name of a stream before `bound`, newest first.
-    pub(super) fn name_records(&self, KeyHash(tag): KeyHash, bound: u32) -> Candidates {
-        let offsets = self.name_records.get(tag);
-        offsets.filter(|offset| *offset < bound).collect()
+    /// The offsets of records about the name of a stream before `bound`, newest first: some behind the newest `skipped`.
+    pub(super) fn name_records(&self, hash: KeyHash, bound: u32, skipped: usize) -> Candidates {
+        newest(&self.name_records, hash, bound, skipped)
     }
 
-    /// The offsets of records about a checkpoint before `bound`, newest first.
-    pub(super) fn checkpoint_records(&self, KeyHash(tag): KeyHash, bound: u32) -> Candidates {
-        let offsets = self.checkpoint_records.get(tag);
-        offsets.filter(|offset| *offset < bound).collect()
+    /// The offsets of records about a checkpoint before `bound`, newest first: some behind the newest `skipped`.
+    pub(super) fn checkpoint_records(
+        &self,
+        hash: KeyHash,
+        bound: u32,
+        skipped: usize,
+    ) -> Candidates {
+        newest(&self.checkpoint_records, hash, bound, skipped)
     }
 
     /// The entry of `stream` with that ordinal; none if the ordinal belongs to another stream.

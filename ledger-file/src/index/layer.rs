@@ -170,17 +170,19 @@ impl<'a> LayerAt<'a> {
         }
     }
 
-    pub(super) fn name_records(&self, hash: KeyHash) -> Result<Candidates> {
+    /// Some of the newest records about a name, behind `skipped` that are newer.
+    pub(super) fn name_records(&self, hash: KeyHash, skipped: usize) -> Result<Candidates> {
         match self.layer {
-            Layer::Memory(index) => Ok(read(index).name_records(hash, self.bound)),
-            Layer::Sealed(index) => index.name_records(hash, self.means),
+            Layer::Memory(index) => Ok(read(index).name_records(hash, self.bound, skipped)),
+            Layer::Sealed(index) => index.name_records(hash, skipped, self.means),
         }
     }
 
-    pub(super) fn checkpoint_records(&self, hash: KeyHash) -> Result<Candidates> {
+    /// Some of the newest records about a checkpoint, behind `skipped` that are newer.
+    pub(super) fn checkpoint_records(&self, hash: KeyHash, skipped: usize) -> Result<Candidates> {
         match self.layer {
-            Layer::Memory(index) => Ok(read(index).checkpoint_records(hash, self.bound)),
-            Layer::Sealed(index) => index.checkpoint_records(hash, self.means),
+            Layer::Memory(index) => Ok(read(index).checkpoint_records(hash, self.bound, skipped)),
+            Layer::Sealed(index) => index.checkpoint_records(hash, skipped, self.means),
         }
     }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use ledger_core::Direction;
 
-use super::active::Candidates;
+use super::active::{CANDIDATES, Candidates};
 use super::change::{Change, ChangeKind};
 use super::filter::Grain;
 use super::hash::KeyHash;
@@ -242,7 +242,7 @@ impl Look<'_> {
         take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
         self.glance(Grain::Fine, hash.0);
-        self.record(|layer| layer.name_records(hash), take)
+        self.record(|layer, skipped| layer.name_records(hash, skipped), take)
     }
 
     /// Finds the newest record about a checkpoint that `take` makes something of.
@@ -254,21 +254,32 @@ impl Look<'_> {
         hash: KeyHash,
         take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
-        self.record(|layer| layer.checkpoint_records(hash), take)
+        self.record(
+            |layer, skipped| layer.checkpoint_records(hash, skipped),
+            take,
+        )
     }
 
     fn record<T, E: From<IndexError>>(
         &self,
-        candidates: impl Fn(LayerAt<'_>) -> Result<Candidates>,
+        candidates: impl Fn(LayerAt<'_>, usize) -> Result<Candidates>,
         mut take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
         for (nth, layer) in self.newest_first().enumerate() {
             if nth == 1 {
                 self.announce_contents();
             }
-            for offset in candidates(layer)? {
-                if let Some(taken) = take(layer.position(offset))? {
-                    return Ok(Some(taken));
+            let mut skipped = 0;
+            loop {
+                let some = candidates(layer, skipped)?;
+                for offset in &some {
+                    if let Some(taken) = take(layer.position(*offset))? {
+                        return Ok(Some(taken));
+                    }
+                }
+                skipped += some.len();
+                if some.len() < CANDIDATES {
+                    break;
                 }
             }
         }

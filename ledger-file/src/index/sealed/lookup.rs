@@ -10,7 +10,7 @@ use super::layout::Section;
 use super::rows::{FirstRun, Run, word};
 use super::writer::prefix;
 use crate::format::{Position, StreamNumber};
-use crate::index::active::Candidates;
+use crate::index::active::{CANDIDATES, Candidates};
 use crate::index::change::{Change, ChangeKind, ChangeRow, Topic};
 use crate::index::filter::Grain;
 use crate::index::hash::{KeyHash, changes_tag, mix, stream_tag};
@@ -215,9 +215,11 @@ impl SealedIndex {
     ) -> Result<()> {
         self.filtered(Grain::Fine, hashes, means, |index| {
             // Every index is asked, and hardly any has it: what is looked at for nothing should not stay.
-            let ordinals = self
-                .blocks(means.in_passing())?
-                .facts(Section::DedupKeys, hashes[index])?;
+            let ordinals = self.blocks(means.in_passing())?.facts(
+                Section::DedupKeys,
+                hashes[index],
+                0..usize::MAX,
+            )?;
             if ordinals.is_empty() {
                 self.note_in_vain(Grain::Fine);
             }
@@ -227,24 +229,37 @@ impl SealedIndex {
         })
     }
 
-    pub(in crate::index) fn name_records(&self, hash: KeyHash, means: Means) -> Result<Candidates> {
-        self.places(Section::NameRecords, hash, means)
+    pub(in crate::index) fn name_records(
+        &self,
+        hash: KeyHash,
+        skipped: usize,
+        means: Means,
+    ) -> Result<Candidates> {
+        self.places(Section::NameRecords, hash, skipped, means)
     }
 
     pub(in crate::index) fn checkpoint_records(
         &self,
         hash: KeyHash,
+        skipped: usize,
         means: Means,
     ) -> Result<Candidates> {
-        self.places(Section::CheckpointRecords, hash, means)
+        self.places(Section::CheckpointRecords, hash, skipped, means)
     }
 
-    fn places(&self, section: Section, hash: KeyHash, means: Means) -> Result<Candidates> {
+    fn places(
+        &self,
+        section: Section,
+        hash: KeyHash,
+        skipped: usize,
+        means: Means,
+    ) -> Result<Candidates> {
         if !self.may_have(Grain::Fine, hash.0, means)? {
             return Ok(Candidates::new());
         }
-        let places = self.blocks(means)?.facts(section, hash)?;
-        if places.is_empty() {
+        let some = skipped..skipped + CANDIDATES;
+        let places = self.blocks(means)?.facts(section, hash, some)?;
+        if places.is_empty() && skipped == 0 {
             self.note_in_vain(Grain::Fine);
         }
         Ok(places)

@@ -122,11 +122,17 @@ impl Blocks<'_> {
         }
     }
 
-    /// The places of a fact, newest first.
-    pub(super) fn facts(&mut self, section: Section, KeyHash(tag): KeyHash) -> Result<Candidates> {
+    /// The places of a fact, newest first: those of them that are asked for.
+    pub(super) fn facts(
+        &mut self,
+        section: Section,
+        KeyHash(tag): KeyHash,
+        some: Range<usize>,
+    ) -> Result<Candidates> {
         let mut places = Candidates::new();
         let first = self.search(section, tag.into(), |row: &[u8; 8]| word(row, 0) < tag)?;
-        for row in first..self.rows(section) {
+        let rows = first..self.rows(section);
+        for row in rows.skip(some.start).take(some.len()) {
             let row = self.row::<8>(section, row)?;
             if word(&row, 0) != tag {
                 break;

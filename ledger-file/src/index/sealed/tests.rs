@@ -168,6 +168,40 @@ fn a_merged_file_of_many_blocks_answers_as_those_it_was_made_of() {
     }
 }
 
+/// A consumer saves its checkpoint again and again.
+#[test]
+fn of_records_that_are_made_again_and_again_a_few_are_told_at_once() {
+    let mut index = large(1);
+    let (hash, stream) = (text_hash(4, "a"), StreamNumber(1));
+    let offsets = 1_000_000..1_001_000;
+    for offset in offsets.clone() {
+        index.push_checkpoint(hash, stream, "a", offset);
+    }
+    let told = index.checkpoint_records(hash, u32::MAX, 0);
+    assert_eq!(told[..], [1_000_999, 1_000_998, 1_000_997, 1_000_996]);
+    let sealed = opened(written(&index), index.origin);
+    assert_eq!(
+        sealed.checkpoint_records(hash, 0, Means::WAIT).unwrap(),
+        told
+    );
+    let origin = index.origin;
+    for layer in [
+        Layer::Memory(Arc::new(RwLock::new(index))),
+        Layer::Sealed(Arc::new(sealed)),
+    ] {
+        let layers = Layers::new(vec![layer]);
+        let look = layers.at(LAST, Patience::Wait);
+        let mut asked = Vec::new();
+        let oldest = look.checkpoint(hash, |position| {
+            asked.push(position.offset());
+            Ok::<_, IndexError>((position.offset() == offsets.start).then_some(position))
+        });
+        let first = Position::new(origin.segment, offsets.start);
+        assert_eq!(oldest.unwrap(), Some(first));
+        assert!(asked.into_iter().eq(offsets.clone().rev()));
+    }
+}
+
 #[test]
 fn merging_ends_when_it_is_told_to() {
     let indexes: Vec<ActiveIndex> = (1..=2).map(large).collect();
@@ -413,7 +447,7 @@ fn the_filter_comes_into_memory_when_many_questions_were_in_vain() {
             .is_some()
     };
     let is_here = |hash| {
-        let found = sealed.name_records(hash, Means::WAIT).unwrap();
+        let found = sealed.name_records(hash, 0, Means::WAIT).unwrap();
         !found.is_empty()
     };
     (0..100).for_each(|_| assert!(is_here(text_hash(3, "a"))));
