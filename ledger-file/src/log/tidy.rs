@@ -33,10 +33,12 @@ impl Shared {
             let dropped = self.drop_dead();
             dropped.inspect_err(|_| self.has_trimmed.store(true, Ordering::Release))?;
         }
-        match self.merge_next()? || self.pack_next()? {
-            true => Ok(true),
-            false => prepared.map(|()| false),
+        // Nor for a merged index, which can be done without; to pack may make room for it.
+        let merged = self.merge_next();
+        if matches!(merged, Ok(true)) || self.pack_next()? {
+            return Ok(true);
         }
+        merged.and(prepared).map(|()| false)
     }
 
     /// Settles all segments that are full. Whoever calls this holds the right to tidy up.
