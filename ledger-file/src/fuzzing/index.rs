@@ -43,7 +43,7 @@ fn merged(index: &SealedIndex) -> Option<SealedIndex> {
         segment: 2,
         ..ORIGIN
     };
-    let span = Span::of([(ORIGIN, TO), (behind, TO)]).expect("together they are short enough");
+    let span = Span::of(0, [(ORIGIN, TO), (behind, TO)]).expect("together they are short enough");
     let file = Arc::new(Memory(Mutex::default()));
     let merge = Merge {
         members: &[index, index],

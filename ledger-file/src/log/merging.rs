@@ -60,7 +60,7 @@ fn span(manifest: &Manifest, group: &[SegmentMeta]) -> Option<Span> {
             return None;
         }
     }
-    Span::of(pieces)
+    Span::of(manifest.seed, pieces)
 }
 
 /// The name of a merged index.
@@ -338,6 +338,22 @@ mod tests {
         let files = merged_files(place.path());
         assert_eq!(files.len(), merged(&log), "no file is left over");
         check(&log, 41);
+    }
+
+    /// Then its keys have other hashes, and the segments are the same.
+    #[test]
+    fn merged_indexes_do_not_outlive_the_manifest_that_they_were_made_under() {
+        let place = tempfile::tempdir().unwrap();
+        filled(place.path()).close().unwrap();
+        fs::remove_file(place.path().join("MANIFEST")).unwrap();
+        Log::repair(place.path(), options()).unwrap();
+        Log::open(place.path(), options()).unwrap().close().unwrap();
+        let log = Log::open(place.path(), options()).unwrap();
+        assert_eq!(merged(&log), 0);
+        check(&log, 1);
+        log.shared.tidy().unwrap();
+        assert_eq!(merged(&log), mergeable(&log));
+        check(&log, 1);
     }
 
     #[test]

@@ -42,8 +42,9 @@ impl Span {
     }
 
     /// The span of several pieces, each from its origin to its end, in the order of the log; none if there is not a single
-    /// one, or if together they are longer than offsets can say.
-    pub(crate) fn of(pieces: impl IntoIterator<Item = (Origin, u32)>) -> Option<Self> {
+    /// one, or if together they are longer than offsets can say. `seed` is that of the hashes of keys: the same pieces under
+    /// another one are another span.
+    pub(crate) fn of(seed: u64, pieces: impl IntoIterator<Item = (Origin, u32)>) -> Option<Self> {
         let mut base = 0u32;
         let mut placed = Vec::new();
         for (origin, to) in pieces {
@@ -54,7 +55,7 @@ impl Span {
             [] => return None,
             [only] => only.origin,
             [first, ..] => Origin {
-                generation: digest(&placed),
+                generation: digest(seed, &placed),
                 ..first.origin
             },
         };
@@ -108,8 +109,8 @@ impl Span {
     }
 }
 
-fn digest(pieces: &[Piece]) -> u64 {
-    let mut digest = Xxh3::new();
+fn digest(seed: u64, pieces: &[Piece]) -> u64 {
+    let mut digest = Xxh3::with_seed(seed);
     for Piece { origin, to, .. } in pieces {
         digest.update(&origin.segment.to_le_bytes());
         digest.update(&origin.generation.to_le_bytes());
@@ -130,6 +131,8 @@ impl Piece {
 mod tests {
     use super::*;
 
+    const SEED: u64 = 42;
+
     fn origin(segment: u32, from: u32) -> Origin {
         Origin {
             log_id: [7; 16],
@@ -140,11 +143,14 @@ mod tests {
     }
 
     fn of_three() -> Span {
-        Span::of([
-            (origin(2, 64), 500),
-            (origin(2, 500), 900),
-            (origin(5, 64), 300),
-        ])
+        Span::of(
+            SEED,
+            [
+                (origin(2, 64), 500),
+                (origin(2, 500), 900),
+                (origin(5, 64), 300),
+            ],
+        )
         .unwrap()
     }
 
@@ -182,14 +188,20 @@ mod tests {
     fn a_span_of_one_is_told_by_its_origin_and_one_of_many_by_all_of_them() {
         let one = Span::one(origin(2, 64), 500);
         assert_eq!((one.origin(), one.to()), (origin(2, 64), 500));
-        assert_eq!(Span::of([(origin(2, 64), 500)]), Some(one));
-        let other_end = Span::of([
-            (origin(2, 64), 500),
-            (origin(2, 500), 901),
-            (origin(5, 64), 300),
-        ]);
+        assert_eq!(Span::of(SEED, [(origin(2, 64), 500)]), Some(one));
+        let other_end = Span::of(
+            SEED,
+            [
+                (origin(2, 64), 500),
+                (origin(2, 500), 901),
+                (origin(5, 64), 300),
+            ],
+        );
         let identity = of_three().origin();
         assert_ne!(other_end.unwrap().origin(), identity);
+        let pieces = of_three().pieces.to_vec().into_iter();
+        let pieces = pieces.map(|piece| (piece.origin, piece.to));
+        assert_ne!(Span::of(SEED + 1, pieces).unwrap().origin(), identity);
         assert_eq!(of_three().origin(), identity);
         assert_eq!((identity.segment, identity.from), (2, 64));
     }
@@ -197,11 +209,11 @@ mod tests {
     #[test]
     fn what_is_longer_than_offsets_can_say_has_no_span() {
         let half = 1 << 31;
-        assert!(Span::of([(origin(1, 64), half), (origin(2, 64), half - 1)]).is_some());
+        assert!(Span::of(SEED, [(origin(1, 64), half), (origin(2, 64), half - 1)]).is_some());
         assert_eq!(
-            Span::of([(origin(1, 64), half), (origin(2, 64), half)]),
+            Span::of(SEED, [(origin(1, 64), half), (origin(2, 64), half)]),
             None
         );
-        assert_eq!(Span::of([]), None);
+        assert_eq!(Span::of(SEED, []), None);
     }
 }

@@ -94,7 +94,7 @@ fn merged(indexes: &[ActiveIndex]) -> SealedIndex {
         .map(|index| opened(written(index), index.origin))
         .collect();
     let members: Vec<&SealedIndex> = members.iter().collect();
-    let span = Span::of(members.iter().map(|index| (index.origin(), TO))).unwrap();
+    let span = Span::of(7, members.iter().map(|index| (index.origin(), TO))).unwrap();
     let file = Arc::new(Bytes::default());
     let merge = Merge {
         members: &members,
@@ -209,7 +209,7 @@ fn merging_ends_when_it_is_told_to() {
         .map(|index| opened(written(index), index.origin))
         .collect();
     let members: Vec<&SealedIndex> = members.iter().collect();
-    let span = Span::of(members.iter().map(|index| (index.origin(), TO))).unwrap();
+    let span = Span::of(7, members.iter().map(|index| (index.origin(), TO))).unwrap();
     let left = std::cell::Cell::new(5);
     let merge = Merge {
         members: &members,
@@ -230,7 +230,7 @@ fn a_damaged_member_is_named() {
     let sound = opened(sound, indexes[0].origin);
     let damaged = opened(damaged, indexes[1].origin);
     let members = [&sound, &damaged];
-    let span = Span::of(members.map(|index| (index.origin(), TO))).unwrap();
+    let span = Span::of(7, members.map(|index| (index.origin(), TO))).unwrap();
     let merge = Merge {
         members: &members,
         span: &span,
