@@ -153,8 +153,14 @@ impl Member<'_> {
         Ok(())
     }
 
-    /// Shows `each` the tags of one grain, in no order.
+    /// Shows `each` the tags of one grain, in no order; those that several rows in a row have, once.
     fn each_tag(&self, grain: Grain, mut each: impl FnMut(u32)) -> Result<()> {
+        let mut last = None;
+        let mut each = |tag| {
+            if last.replace(tag) != Some(tag) {
+                each(tag);
+            }
+        };
         match grain {
             Grain::Fine => {
                 self.each(Section::DedupKeys, |row: &[u8; 8]| each(word(row, 0)))?;

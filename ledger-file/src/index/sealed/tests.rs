@@ -202,6 +202,29 @@ fn of_records_that_are_made_again_and_again_a_few_are_told_at_once() {
     }
 }
 
+/// Else two streams that take turns would have a filter for as many as there are runs.
+#[test]
+fn a_merged_filter_has_room_for_as_many_tags_as_there_are_and_not_rows() {
+    let mut index = ActiveIndex::new(large(1).origin);
+    let mut next = ActiveIndex::new(large(2).origin);
+    for (index, first) in [(&mut index, 0), (&mut next, 10_000)] {
+        for number in 0..10_000 {
+            let offset = 64 + number * 20;
+            index.push_run(
+                StreamNumber((number % 2).into()),
+                u64::from(first + number) / 2,
+                offset,
+            );
+            index.push_entry(offset + 8, EntryKeys::default());
+            index.push_checkpoint(text_hash(4, "a"), StreamNumber(1), "a", offset);
+        }
+    }
+    let merged = merged(&[index, next]);
+    let header = &merged.contents(Means::WAIT).unwrap().header;
+    let bytes = header.filters.map(|filter| filter.bytes);
+    assert!(bytes.iter().all(|bytes| *bytes < 100), "{bytes:?}");
+}
+
 #[test]
 fn merging_ends_when_it_is_told_to() {
     let indexes: Vec<ActiveIndex> = (1..=2).map(large).collect();
