@@ -1,0 +1,104 @@
+//! Sections whose rows lie one index behind the other, and the filters.
+
+use super::{Merging, Result};
+use crate::index::filter::{Filter, Grain};
+use crate::index::sealed::layout::Section;
+use crate::index::sealed::packed::{self, GROUP};
+use crate::index::sealed::rows::word;
+
+// Sections whose rows lie one index behind the other.
+impl Merging<'_> {
+    pub(super) fn packed(
+        &mut self,
+        section: Section,
+        fence: impl Fn(usize, u32) -> u64,
+    ) -> Result<()> {
+        let (mut group, mut nth) = (Vec::with_capacity(GROUP), 0);
+        for member in self.members {
+            let mut blocks = member.blocks()?;
+            for block in blocks.contents.header.blocks(section) {
+                for row in 0..blocks.rows_in(block)? {
+                    for offset in blocks.offsets_in(block, row)? {
+                        group.push(member.offset(offset));
+                        if group.len() == GROUP {
+                            self.put_group(section, fence(nth, group[0]), &mut group)?;
+                            nth += GROUP;
+                        }
+                    }
+                }
+                self.look()?;
+            }
+        }
+        if !group.is_empty() {
+            self.put_group(section, fence(nth, group[0]), &mut group)?;
+        }
+        Ok(self.writer.end_block(section)?)
+    }
+
+    fn put_group(&mut self, section: Section, fence: u64, group: &mut Vec<u32>) -> Result<()> {
+        let mut row = Vec::new();
+        packed::put(group, &mut row);
+        group.clear();
+        Ok(self.writer.row(section, fence, &row)?)
+    }
+
+    pub(super) fn expiring(&mut self) -> Result<()> {
+        let section = Section::Expiring;
+        for member in self.members {
+            let mut written = Ok(());
+            member.each(section, |row: &[u8; 4]| {
+                let ordinal = member.ordinal(word(row, 0));
+                if written.is_ok() {
+                    let row = ordinal.to_le_bytes();
+                    written = self.writer.row(section, ordinal.into(), &row);
+                }
+            })?;
+            written?;
+        }
+        Ok(self.writer.end_block(section)?)
+    }
+}
+
+// Filters.
+impl Merging<'_> {
+    pub(super) fn filter(&mut self, grain: Grain) -> Result<()> {
+        let total = self.count_tags(grain, 0)?[0];
+        let part_bits = Filter::part_bits_for(total);
+        let counts = self.count_tags(grain, part_bits)?;
+        let most = counts.iter().copied().max().unwrap_or_default();
+        let filter = Filter::build_in_parts(grain, part_bits, most, |part| {
+            self.tags_of_part(grain, part_bits, part)
+        })?;
+        Ok(self.writer.filter(&filter)?)
+    }
+
+    /// How many tags the parts of a filter have at most.
+    fn count_tags(&self, grain: Grain, part_bits: u32) -> Result<Vec<usize>> {
+        let mut counts = vec![0; 1 << part_bits];
+        for member in self.members {
+            member.each_tag(grain, |tag| counts[part_of(tag, part_bits)] += 1)?;
+            self.look()?;
+        }
+        Ok(counts)
+    }
+
+    fn tags_of_part(&self, grain: Grain, part_bits: u32, part: u32) -> Result<Vec<u32>> {
+        let mut tags = Vec::new();
+        for member in self.members {
+            member.each_tag(grain, |tag| {
+                if part_of(tag, part_bits) == part as usize {
+                    tags.push(tag);
+                }
+            })?;
+            self.look()?;
+        }
+        tags.sort_unstable();
+        tags.dedup();
+        Ok(tags)
+    }
+}
+
+/// To which part of a filter a tag belongs.
+fn part_of(tag: u32, part_bits: u32) -> usize {
+    (u64::from(tag) << part_bits >> u32::BITS) as usize
+}
