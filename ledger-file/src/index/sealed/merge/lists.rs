@@ -19,7 +19,7 @@ struct Lists<'a> {
 
 impl Lists<'_> {
     /// The next order key, with its list in each index that has it.
-    pub(super) fn next(&mut self) -> Result<Option<(u32, SmallVec<[Part; 8]>)>> {
+    fn next(&mut self) -> Result<Option<(u32, SmallVec<[Part; 8]>)>> {
         let tags = self.cursors.iter().filter_map(|it| it.row.as_ref());
         let Some(tag) = tags.map(|row| word(row, 0)).min() else {
             return Ok(None);
@@ -42,7 +42,7 @@ impl Merging<'_> {
     pub(super) fn order_keys(&mut self) -> Result<()> {
         let mut start = 0u32;
         self.each_list(|merging, tag, parts| {
-            let too_many = || merging.members[0].too_many();
+            let too_many = || merging.members[0].damaged("it has more rows than it can have");
             let counts = parts.iter().map(|(.., count)| *count);
             let count = { counts }.try_fold(0u32, u32::checked_add);
             let count = count.map_or_else(|| Err(too_many()), Ok)?;
@@ -65,6 +65,7 @@ impl Merging<'_> {
         let members = self.members;
         let mut rows: Vec<Blocks<'_>> =
             members.iter().map(Member::blocks).collect::<Result<_>>()?;
+        let mut written = 0usize;
         self.each_list(|merging, _, parts| {
             if let [(.., 1)] = parts {
                 return Ok(());
@@ -81,6 +82,11 @@ impl Merging<'_> {
                     };
                     let row = member.ordinal(ordinal).to_le_bytes();
                     merging.writer.row(Section::Postings, 0, &row)?;
+                    written += 1;
+                    // A single list may be as long as the log.
+                    if written.is_multiple_of(ROWS_BETWEEN_LOOKS) {
+                        merging.look()?;
+                    }
                 }
             }
             Ok(())

@@ -25,10 +25,9 @@ impl Member<'_> {
         Ok(self.index.blocks(Means::WAIT.in_passing())?)
     }
 
-    /// It is damaged: it has more rows than it can have.
-    pub(super) fn too_many(&self) -> MergeError {
+    /// Says what is wrong with it.
+    pub(super) fn damaged(&self, reason: &'static str) -> MergeError {
         let origin = self.index.origin();
-        let reason = "it has more rows than it can have";
         IndexError::Damaged { origin, reason }.into()
     }
 

@@ -92,8 +92,8 @@ impl<'a> Merging<'a> {
             section,
             |member, row: &[u8; 24], _| rebased(member, row),
             |writer, member, mut row| {
-                let unknown = member.blocks()?.damaged("a change is of no known kind");
-                let change = rebased(member, &row).ok_or(unknown)?;
+                let unknown = || member.damaged("a change is of no known kind");
+                let change = rebased(member, &row).ok_or_else(unknown)?;
                 row[20..].copy_from_slice(&change.offset.to_le_bytes());
                 let before = last.replace((change, row));
                 let before = before.filter(|(before, _)| !before.is_replaced_by(&change));
