@@ -8,8 +8,8 @@ use std::io;
 use std::sync::{Arc, PoisonError};
 
 use super::index_files::open_layers;
+use super::keeper::read_manifest;
 use super::notes::Notes;
-use super::opening::read_manifest;
 use super::packed::open_segment;
 use super::picture::{Part, Picture};
 use super::recovery::Source;

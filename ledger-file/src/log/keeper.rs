@@ -1,5 +1,6 @@
 //! Which files are the log: the manifest, the segment that is ready to be written next, and what must be tidied up.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -9,7 +10,7 @@ use super::packing::Packed;
 use super::random::random;
 use super::segment::SegmentName;
 use super::shared::Shared;
-use crate::disk::{Disk, DiskFile, write_all_at};
+use crate::disk::{Access, Disk, DiskFile, Patience, read_exact_at, write_all_at};
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{FileName, Manifest, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentMeta};
@@ -115,6 +116,22 @@ impl Keeper {
     }
 }
 
+/// Reads the manifest; none if there is none.
+pub(super) fn read_manifest(disk: &dyn Disk) -> Result<Option<Manifest>> {
+    let name = FileName::Manifest.to_string();
+    let failed = |error| Failure::io(&name, error);
+    let file = match disk.open(&name, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let len = usize::try_from(file.len().map_err(failed)?).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; len];
+    read_exact_at(&*file, &mut bytes, 0, Patience::Wait).map_err(failed)?;
+    let manifest = Manifest::decode(&bytes).map_err(|error| Failure::header(&name, error))?;
+    Ok(Some(manifest))
+}
+
 /// Puts `manifest` into the place of the one before (rules 1 and 13).
 pub(super) fn write_manifest(disk: &dyn Disk, manifest: &Manifest) -> Result<()> {
     let (new, name) = (
@@ -125,7 +142,7 @@ pub(super) fn write_manifest(disk: &dyn Disk, manifest: &Manifest) -> Result<()>
     match disk.remove(&new) {
         // What was left half-way must be gone for good: else a power cut may keep the renaming below, and find it there.
         Ok(()) => disk.sync_directory().map_err(failed)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
     let file = disk.create(&new).map_err(failed)?;

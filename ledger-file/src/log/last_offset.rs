@@ -7,8 +7,7 @@ use std::sync::Arc;
 use ledger_core::{Batch, Filter, NewEntry, Outcome, Payload, ReadOptions, StreamName, Timestamp};
 
 use super::Log;
-use super::keeper::{make_segment, write_manifest};
-use super::opening::read_manifest;
+use super::keeper::{make_segment, read_manifest, write_manifest};
 use super::recovery::FIRST_FRAME;
 use super::rewriting::Rewriting;
 use crate::disk::{Directory, Disk, DiskFile};

@@ -10,7 +10,7 @@ use ledger_core::Error;
 
 use super::creation::{create, remove_strangers};
 use super::index_files::late_layers;
-use super::keeper::{Keeper, Prepared, Sealed};
+use super::keeper::{Keeper, Prepared, Sealed, read_manifest};
 use super::merging::late_merged;
 use super::packed::{KeptBlocks, segment_in};
 use super::page::Page;
@@ -22,7 +22,7 @@ use super::streams::Streams;
 use super::tail::{Tail, clear_stage};
 use super::writer::Writer;
 use crate::disk::{
-    Access, Disk, DiskFile, LateFile, Lock, LockGuard, Patience, Stage, read_exact_at, write_all_at,
+    Access, Disk, DiskFile, LateFile, Lock, LockGuard, Patience, Stage, write_all_at,
 };
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
@@ -79,22 +79,6 @@ pub(super) fn take_lock(disk: &dyn Disk, place: &str) -> Result<Box<dyn LockGuar
             }))
         }
     }
-}
-
-/// Reads the manifest; none if there is none.
-pub(super) fn read_manifest(disk: &dyn Disk) -> Result<Option<Manifest>> {
-    let name = FileName::Manifest.to_string();
-    let failed = |error| Failure::io(&name, error);
-    let file = match disk.open(&name, Access::Read) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    let len = usize::try_from(file.len().map_err(failed)?).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; len];
-    read_exact_at(&*file, &mut bytes, 0, Patience::Wait).map_err(failed)?;
-    let manifest = Manifest::decode(&bytes).map_err(|error| Failure::header(&name, error))?;
-    Ok(Some(manifest))
 }
 
 /// A log that is being opened.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use ledger_core::Error;
 
 use super::follower::{Follower, NoPage};
-use super::keeper::Keeper;
-use super::opening::read_manifest;
+use super::keeper::{Keeper, read_manifest};
 use super::page::Page;
 use super::picture::Picture;
 use super::shared::{Scene, Shared};

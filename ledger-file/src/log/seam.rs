@@ -14,7 +14,7 @@ use ledger_core::{
 
 use super::commit::Group;
 use super::followers::Followers;
-use super::opening::read_manifest;
+use super::keeper::read_manifest;
 use super::shared::Shared;
 use super::{Log, Pending};
 use crate::disk::Patience;
