@@ -84,6 +84,8 @@ pub(crate) enum Mistake {
     ClockTrusted,
     /// A trim is undone by what is read again after it.
     RemovalsNotRebuilt,
+    /// What was remembered of streams is believed wherever the log ends.
+    StaleStreamsBelieved,
 }
 
 /// Tells whether the calling thread's test has planted `mistake`.

@@ -19,6 +19,8 @@ pub(crate) enum FileName {
     ManifestCut,
     /// Frames on their way to their segment.
     Stage,
+    /// What is remembered of streams while the log is closed.
+    Streams,
     /// Frames.
     Segment { segment: u32, generation: u64 },
     /// The same frames, packed.
@@ -62,6 +64,7 @@ impl FileName {
             "MANIFEST.new" => Self::ManifestNew,
             "MANIFEST.cut" => Self::ManifestCut,
             "STAGE" => Self::Stage,
+            "STREAMS" => Self::Streams,
             _ => Self::parse_numbered(name)?,
         };
         // Numbers have other forms than the one that is written.
@@ -110,6 +113,7 @@ impl fmt::Display for FileName {
             Self::ManifestNew => f.write_str("MANIFEST.new"),
             Self::ManifestCut => f.write_str("MANIFEST.cut"),
             Self::Stage => f.write_str("STAGE"),
+            Self::Streams => f.write_str("STREAMS"),
             Self::Segment {
                 segment,
                 generation,
@@ -147,6 +151,7 @@ mod tests {
                 FileName::ManifestNew,
                 FileName::ManifestCut,
                 FileName::Stage,
+                FileName::Streams,
                 FileName::Segment { segment, generation },
                 FileName::Packed { segment, generation },
                 FileName::Index { segment, generation, from },

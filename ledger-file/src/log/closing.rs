@@ -45,6 +45,7 @@ impl Shared {
             // So the next opening sees at once that nothing is left in the stage.
             self.scene_mut().tail.zero_stage();
         }
+        self.keep_streams();
         Ok(())
     }
 }

@@ -272,6 +272,7 @@ impl Turn<'_> {
         self.writer.end = end.offset();
         self.writer.is_sealed = false;
         self.writer.last = None;
+        self.writer.recall = None;
         Ok(())
     }
 

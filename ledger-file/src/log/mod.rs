@@ -54,6 +54,7 @@ mod put;
 mod random;
 mod read;
 mod reading;
+mod recall;
 mod recovery;
 mod repair;
 mod resting;

@@ -124,5 +124,6 @@ impl Turn<'_> {
     fn forget(&mut self, name: &StreamName) {
         self.shared.scene_mut().streams.remove(name);
         self.writer.last = None;
+        self.writer.recall = None;
     }
 }

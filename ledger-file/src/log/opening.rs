@@ -15,6 +15,7 @@ use super::merging::late_merged;
 use super::packed::{KeptBlocks, segment_in};
 use super::page::Page;
 use super::picture::{Part, Picture};
+use super::recall::Recall;
 use super::recovery::{FIRST_FRAME, Source, check_claims};
 use super::segment::{Segment, SegmentName};
 use super::shared::{Scene, Shared};
@@ -343,6 +344,7 @@ impl Opening {
         let streams = highest_stream(&parts).max(self.manifest.streams);
         let writer = Writer {
             indexed_from: active.from,
+            recall: Some(Recall::new(&self.manifest, end)),
             ..Writer::new(
                 header,
                 Arc::clone(active.part.segment.file()),

@@ -245,6 +245,36 @@ impl Streams {
         };
     }
 
+    /// Puts all streams to rest whose last commits are seen, and forgets them.
+    pub(super) fn end(&mut self) -> Resting {
+        let resting = Resting::new(self.resting.bytes_max(), self.seed);
+        let mut ended = std::mem::replace(&mut self.resting, resting);
+        for slot in self.slots.iter().filter(|slot| slot.under_way == 0) {
+            if let Some(name) = &slot.name {
+                ended.put(name.as_str(), &slot.latest);
+            }
+        }
+        self.clear();
+        ended
+    }
+
+    /// Remembers what was known when the log was closed, too, unless something was forgotten that may be newer.
+    pub(super) fn recall(&mut self, mut kept: Resting) {
+        if !self.resting.remembers_all() {
+            return;
+        }
+        for name in self.slots.iter().filter_map(|slot| slot.name.as_ref()) {
+            let _outdated = kept.take(name.as_str());
+        }
+        kept.take_over(&self.resting);
+        self.resting = kept;
+    }
+
+    /// The memory that streams at rest may take, in bytes.
+    pub(super) fn resting_bytes_max(&self) -> usize {
+        self.resting.bytes_max()
+    }
+
     /// Goes around until it finds a stream that was not used since the last round. Tells whether there was one.
     fn put_one_to_rest(&mut self) -> bool {
         for _ in 0..2 * self.slots.len() {

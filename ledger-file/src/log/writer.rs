@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::commit::Group;
 use super::plan::Scratch;
+use super::recall::Recall;
 use super::recovery::FIRST_FRAME;
 use super::shared::Shared;
 use super::streams::{SlotIndex, StreamState, Streams};
@@ -43,6 +44,8 @@ pub(super) struct Writer {
     pub(super) streams: u64,
     /// The stream that was appended to last.
     pub(super) last: Option<Subject>,
+    /// What was known of streams when the log was closed, if nobody has recalled it yet, and it can be.
+    pub(super) recall: Option<Recall>,
     /// Why nothing more can be written.
     pub(super) fault: Option<Fault>,
     /// Whether the active segment ends with a seal, and the next could not be begun yet.
@@ -102,6 +105,7 @@ impl Writer {
             has_begun: false,
             streams,
             last: None,
+            recall: None,
             fault: None,
             is_sealed: false,
             wants_tidying: false,
@@ -193,6 +197,12 @@ impl<'a> Turn<'a> {
         }
         if let Some(subject) = self.remembered(name) {
             return Ok(Some(subject));
+        }
+        if self.writer.recall.is_some() {
+            self.note_unknown()?;
+            if let Some(subject) = self.remembered(name) {
+                return Ok(Some(subject));
+            }
         }
         let Some(state) = self.view().stream(name.as_str())? else {
             return Ok(None);

@@ -224,6 +224,38 @@ fn alike_keys(seed: u64) -> Result<(), Finding> {
     Ok(())
 }
 
+/// What was kept of streams at an earlier closing is put in place of what the last one kept.
+fn stale_streams(_: u64) -> Result<(), Finding> {
+    let told = |error: &dyn std::fmt::Display| error.to_string();
+    let place = tempfile::tempdir().map_err(|error| told(&error))?;
+    let (kept, aside) = (place.path().join("log/STREAMS"), place.path().join("aside"));
+    let append = |log: &Log, stream: u64| {
+        let mut outcomes = Vec::new();
+        let (name, record) = (format!("s-{stream}"), NewRecord::octets(b""));
+        log.append_records(&name.into(), &[record], None, &mut outcomes)?;
+        Ok::<_, ledger_core::Error>(outcomes[0].id())
+    };
+    for id in 1..=3 {
+        let log = Log::open(place.path().join("log"), FileOptions::default());
+        let log = log.map_err(|error| told(&error))?;
+        for stream in 0..10 {
+            if append(&log, stream).map_err(|error| told(&error))? != id {
+                return Err(format!(
+                    "the id {id} of stream {stream} was given out before"
+                ));
+            }
+        }
+        log.close().map_err(|error| told(&error))?;
+        let (from, to) = if id == 1 {
+            (&kept, &aside)
+        } else {
+            (&aside, &kept)
+        };
+        std::fs::copy(from, to).map_err(|error| told(&error))?;
+    }
+    Ok(())
+}
+
 /// One test for each mistake.
 macro_rules! found {
     ($($test:ident: $mistake:ident, $look:expr;)*) => {
@@ -271,4 +303,5 @@ found! {
     an_index_of_another_segment: IndexOriginIgnored, swapped_indexes;
     an_index_that_is_believed: IndexTrusted, alike_keys;
     an_index_whose_checksum_is_ignored: IndexChecksumIgnored, index_flips;
+    streams_as_they_were_at_another_time: StaleStreamsBelieved, stale_streams;
 }

@@ -28,6 +28,7 @@ use self::survey::{Survey, Surveyed};
 use super::keeper::{make_segment, number_after, write_manifest};
 use super::opening::take_lock;
 use super::random::random;
+use super::resting;
 use crate::disk::{Disk, write_all_at};
 use crate::error::{Failure, Result};
 use crate::format::{FileName, SegmentHeader, SegmentMeta};
@@ -80,6 +81,7 @@ impl<'a> Repairing<'a> {
     /// First the new files, then what was found is set aside, then the manifest names the new ones.
     fn finish(mut self, options: &FileOptions) -> Result<Repair> {
         self.catalogue.forget_indexes();
+        resting::forget(self.disk).map_err(|error| Failure::io(self.place, error))?;
         let segments = self.segments(options)?;
         self.set_aside()?;
         let manifest = &mut self.catalogue.manifest;

@@ -4,13 +4,18 @@
 //! the other, in the order in which they came; when it is full, one of them is forgotten, by chance: if it were the oldest, streams that
 //! take turns would all be forgotten before their next. There is no table beside it,
 //! and a million streams take little more than twenty megabytes.
+//!
+//! What a stream takes is written as a `row`. While the log is closed all of it is `kept` in a file.
 
-use ledger_core::Timestamp;
+mod kept;
+mod row;
+
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::streams::StreamState;
-use crate::format::{Input, Malformed, StreamNumber, put_signed_varint, put_varint};
 use crate::memory::Memory;
+
+pub(super) use kept::{Identity, forget, is_kept, keep, recall};
 
 /// States of streams by their names.
 #[derive(Debug)]
@@ -27,23 +32,23 @@ pub(super) struct Resting {
     scratch: Vec<u8>,
 }
 
-/// A bucket begins with the bytes that it holds behind that, as two bytes.
+/// A bucket begins with the bytes that its rows take, as two bytes, and with its checksum, which only means something in
+/// a file.
 const BUCKET_BYTES: usize = 2 << 10;
-const HEAD_BYTES: usize = 2;
+const LEN_BYTES: usize = 2;
+const HEAD_BYTES: usize = LEN_BYTES + size_of::<u64>();
 
 /// Multiples of it have no pattern in their upper half.
 const CHANCE: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// How many buckets there are at first, and how many times more when they are full.
-const BUCKETS_MIN: usize = 32;
+/// What so many bytes say of streams, some two thousand, is kept in a file. In unit tests less, so that short histories
+/// have such a file.
+const KEPT_BYTES_MIN: usize = if cfg!(test) { 1 } else { 64 << 10 };
+
+/// How many buckets there are at first, and how many times more when they are full. In unit tests fewer, as disks are
+/// copied there very often.
+const BUCKETS_MIN: usize = if cfg!(test) { 2 } else { 32 };
 const GROWTH: usize = 4;
-
-/// The flags of a row: whether entries were trimmed or purged, and whether something says so.
-const HAS_FIRST: u8 = 1;
-const HAS_REMOVALS: u8 = 2;
-
-/// The other bits of that byte are those of the hash, the lowest, which do not say which bucket it is.
-const FLAGS: u8 = HAS_FIRST | HAS_REMOVALS;
 
 impl Resting {
     /// Remembers streams in up to `bytes_max` of memory. Nobody who does not know `seed` can choose names that share a
@@ -60,9 +65,19 @@ impl Resting {
         }
     }
 
+    /// Whether everything is remembered that was [put](Self::put) here, and not [taken](Self::take).
+    pub(super) fn remembers_all(&self) -> bool {
+        self.forgotten == 0
+    }
+
     /// The memory that it may take, in bytes.
     pub(super) fn bytes_max(&self) -> usize {
         self.bytes_max
+    }
+
+    /// Whether the streams are so many that the next opening should not have to look them up.
+    pub(super) fn is_worth_keeping(&self) -> bool {
+        self.taken >= KEPT_BYTES_MIN
     }
 
     /// The memory that it takes, in bytes.
@@ -74,10 +89,11 @@ impl Resting {
     /// Remembers a stream that is not remembered.
     pub(super) fn put(&mut self, name: &str, state: &StreamState) {
         let hash = self.hash(name);
+        let epoch = *self.epoch.get_or_insert(state.recorded_at.as_micros());
         let mut row = std::mem::take(&mut self.scratch);
         row.clear();
-        self.encode(hash, name, state, &mut row);
-        if row.len() <= BUCKET_BYTES - HEAD_BYTES {
+        row::encode(hash, name, state, epoch, &mut row);
+        if row.len() <= BUCKET_BYTES - HEAD_BYTES - SIZE_BYTES {
             self.make_room();
             self.push(hash, &row);
         }
@@ -87,80 +103,96 @@ impl Resting {
     /// What is remembered of a stream.
     pub(super) fn get(&self, name: &str) -> Option<StreamState> {
         let hash = self.hash(name);
-        let mut rows = Rows(self.bucket(hash)?);
-        rows.find_map(|row| self.decode(row, hash, name))
+        let mut rows = Rows(self.rows(self.number(hash))?);
+        rows.find_map(|row| row::decode(row, hash, name, self.epoch?))
     }
 
     /// Forgets a stream, and tells what was remembered of it.
     pub(super) fn take(&mut self, name: &str) -> Option<StreamState> {
         let hash = self.hash(name);
-        let bucket = self.bucket(hash)?;
+        let number = self.number(hash);
         let mut start = 0;
-        for row in Rows(bucket) {
-            if let Some(state) = self.decode(row, hash, name) {
-                let bytes = SIZE_BYTES + row.len();
-                self.remove(hash, start, bytes);
+        for row in Rows(self.rows(number)?) {
+            let bytes = SIZE_BYTES + row.len();
+            if let Some(state) = row::decode(row, hash, name, self.epoch?) {
+                self.remove(number, start, bytes);
                 return Some(state);
             }
-            start += SIZE_BYTES + row.len();
+            start += bytes;
         }
         None
     }
 
+    /// Remembers everything that `other` does, which knows better where both know a stream.
+    pub(super) fn take_over(&mut self, other: &Self) {
+        let epoch = other.epoch.unwrap_or_default();
+        for number in 0..other.buckets() {
+            for row in Rows(other.rows(number).unwrap_or_default()) {
+                if let Some((name, state)) = row::decode_all(row, epoch) {
+                    let _outdated = self.take(name);
+                    self.put(name, &state);
+                }
+            }
+        }
+    }
+
     fn hash(&self, name: &str) -> u64 {
-        xxh3_64_with_seed(name.as_bytes(), self.seed)
+        self.hash_bytes(name.as_bytes())
+    }
+
+    fn hash_bytes(&self, name: &[u8]) -> u64 {
+        xxh3_64_with_seed(name, self.seed)
     }
 
     fn buckets(&self) -> usize {
         self.memory.len() / BUCKET_BYTES
     }
 
-    /// Where the bucket of a hash begins.
-    fn place(&self, hash: u64) -> usize {
-        let bucket = (u128::from(hash) * self.buckets() as u128) >> u64::BITS;
-        bucket as usize * BUCKET_BYTES
+    /// The number of the bucket of a hash.
+    fn number(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.buckets() as u128) >> u64::BITS) as usize
     }
 
-    /// What the bucket of a hash holds; none if there are no buckets.
-    fn bucket(&self, hash: u64) -> Option<&[u8]> {
-        let bucket = self.memory.get(self.place(hash)..)?;
-        let (len, rows) = bucket.split_first_chunk()?;
-        rows.get(..usize::from(u16::from_le_bytes(*len)))
+    /// The rows in a bucket; none if there is no such bucket.
+    fn rows(&self, number: usize) -> Option<&[u8]> {
+        let bucket = self.memory.get(number * BUCKET_BYTES..)?;
+        rows_in(bucket.first_chunk()?)
     }
 
-    fn len_of(&self, place: usize) -> usize {
-        u16::from_le_bytes([self.memory[place], self.memory[place + 1]]).into()
+    fn len_of(&self, number: usize) -> usize {
+        self.rows(number).map_or(0, <[u8]>::len)
     }
 
-    fn set_len(&mut self, place: usize, len: usize) {
-        self.memory[place..place + HEAD_BYTES].copy_from_slice(&(len as u16).to_le_bytes());
+    fn set_len(&mut self, number: usize, len: usize) {
+        let place = number * BUCKET_BYTES;
+        self.memory[place..place + LEN_BYTES].copy_from_slice(&(len as u16).to_le_bytes());
     }
 
-    /// Puts a row behind the others of its bucket, of which the first go if there is no room.
+    /// Puts a row behind the others of its bucket, of which some go if there is no room.
     fn push(&mut self, hash: u64, row: &[u8]) {
         if self.memory.is_empty() {
             return;
         }
-        let place = self.place(hash);
+        let number = self.number(hash);
         let bytes = SIZE_BYTES + row.len();
-        while self.len_of(place) + bytes > BUCKET_BYTES - HEAD_BYTES {
-            self.forget_one(hash);
+        while self.len_of(number) + bytes > BUCKET_BYTES - HEAD_BYTES {
+            self.forget_one(number);
         }
-        let len = self.len_of(place);
-        let at = place + HEAD_BYTES + len;
+        let len = self.len_of(number);
+        let at = number * BUCKET_BYTES + HEAD_BYTES + len;
         self.memory[at..at + SIZE_BYTES].copy_from_slice(&(row.len() as u16).to_le_bytes());
         self.memory[at + SIZE_BYTES..at + bytes].copy_from_slice(row);
-        self.set_len(place, len + bytes);
+        self.set_len(number, len + bytes);
         self.taken += bytes;
     }
 
-    /// Forgets one of the streams in the bucket of a hash, which has some.
-    fn forget_one(&mut self, hash: u64) {
-        let Some(rows) = self.bucket(hash) else {
+    /// Forgets one of the streams in a bucket, which has some.
+    fn forget_one(&mut self, number: usize) {
+        let Some(rows) = self.rows(number) else {
             return;
         };
         let chosen = (self.forgotten.wrapping_mul(CHANCE) >> 32) as usize % rows.len();
-        let (mut start, mut bytes) = (0, 0);
+        let (mut start, mut bytes) = (0, rows.len());
         for row in Rows(rows) {
             bytes = SIZE_BYTES + row.len();
             if start + bytes > chosen {
@@ -169,23 +201,19 @@ impl Resting {
             start += bytes;
         }
         self.forgotten += 1;
-        self.remove(hash, start, bytes);
+        self.remove(number, start, bytes);
     }
 
-    /// Takes `bytes` from `start` on out of the bucket of a hash.
-    fn remove(&mut self, hash: u64, start: usize, bytes: usize) {
-        let place = self.place(hash);
-        let len = self.len_of(place);
-        let rows = place + HEAD_BYTES;
+    /// Takes `bytes` from `start` on out of a bucket.
+    fn remove(&mut self, number: usize, start: usize, bytes: usize) {
+        let len = self.len_of(number);
+        let rows = number * BUCKET_BYTES + HEAD_BYTES;
         self.memory
             .copy_within(rows + start + bytes..rows + len, rows + start);
-        self.set_len(place, len - bytes);
-        self.taken -= bytes;
+        self.set_len(number, len - bytes);
+        self.taken = self.taken.saturating_sub(bytes);
     }
-}
 
-// Buckets.
-impl Resting {
     /// Makes more buckets if there may be, and those that there are begin to be full.
     fn make_room(&mut self) {
         let is_crowded = self.taken >= self.memory.len() / 4 * 3;
@@ -197,78 +225,28 @@ impl Resting {
     }
 
     fn grow(&mut self, buckets: usize) {
-        let grown = Memory::zeroed(buckets * BUCKET_BYTES);
-        let before = std::mem::replace(&mut self.memory, grown);
-        self.taken = 0;
-        for bucket in before.chunks_exact(BUCKET_BYTES) {
-            let (len, rows) = bucket.split_at(HEAD_BYTES);
-            let len = u16::from_le_bytes([len[0], len[1]]);
-            for row in Rows(&rows[..len.into()]) {
-                if let Ok(name) = name_of(Input::new(row)) {
-                    self.push(xxh3_64_with_seed(name, self.seed), row);
+        let grown = Self {
+            memory: Memory::zeroed(buckets * BUCKET_BYTES),
+            epoch: self.epoch,
+            forgotten: self.forgotten,
+            ..Self::new(self.bytes_max, self.seed)
+        };
+        let before = std::mem::replace(self, grown);
+        for number in 0..before.buckets() {
+            for row in Rows(before.rows(number).unwrap_or_default()) {
+                if let Ok(name) = row::name_of(row) {
+                    self.push(self.hash_bytes(name), row);
                 }
             }
         }
     }
 }
 
-// Rows.
-impl Resting {
-    /// Writes a row: flags, the name, the state.
-    fn encode(&mut self, hash: u64, name: &str, state: &StreamState, row: &mut Vec<u8>) {
-        let time = state.recorded_at.as_micros();
-        let epoch = *self.epoch.get_or_insert(time);
-        let has_first = state.first != 1 || state.bytes_removed != 0;
-        let flag = |is_set, flag| if is_set { flag } else { 0 };
-        let flags = flag(has_first, HAS_FIRST) | flag(state.has_removals, HAS_REMOVALS);
-        row.push(hash as u8 & !FLAGS | flags);
-        put_varint(row, name.len() as u64);
-        row.extend_from_slice(name.as_bytes());
-        for number in [state.number.0, state.head, state.bytes_appended] {
-            put_varint(row, number);
-        }
-        put_signed_varint(row, time.wrapping_sub(epoch));
-        if has_first {
-            put_varint(row, state.first);
-            put_varint(row, state.bytes_removed);
-        }
-    }
-
-    /// The state in a row, if it is that of the stream.
-    fn decode(&self, row: &[u8], hash: u64, name: &str) -> Option<StreamState> {
-        if row.first()? & !FLAGS != hash as u8 & !FLAGS {
-            return None;
-        }
-        let state = self.decode_fields(Input::new(row), name);
-        state.expect("rows are read as they were written")
-    }
-
-    fn decode_fields(
-        &self,
-        mut row: Input<'_>,
-        name: &str,
-    ) -> Result<Option<StreamState>, Malformed> {
-        let flags = row.u8()?;
-        if row.prefixed()? != name.as_bytes() {
-            return Ok(None);
-        }
-        let mut state = StreamState::new(StreamNumber(row.varint()?));
-        state.head = row.varint()?;
-        state.bytes_appended = row.varint()?;
-        let time = row.signed()?.wrapping_add(self.epoch.unwrap_or_default());
-        state.recorded_at = Timestamp::from_micros(time);
-        state.has_removals = flags & HAS_REMOVALS != 0;
-        if flags & HAS_FIRST != 0 {
-            state.first = row.varint()?;
-            state.bytes_removed = row.varint()?;
-        }
-        Ok(Some(state))
-    }
-}
-
-fn name_of(mut row: Input<'_>) -> Result<&[u8], Malformed> {
-    let _flags = row.u8()?;
-    row.prefixed()
+/// What the bucket says are its rows.
+fn rows_in(bucket: &[u8; BUCKET_BYTES]) -> Option<&[u8]> {
+    let (len, _) = bucket.split_first_chunk()?;
+    let rows = bucket.get(HEAD_BYTES..)?;
+    rows.get(..usize::from(u16::from_le_bytes(*len)))
 }
 
 /// The size of a row stands before it.
@@ -292,9 +270,11 @@ impl<'a> Iterator for Rows<'a> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use ledger_core::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::format::StreamNumber;
 
     fn state(number: u64, other: u64, has_removals: bool) -> StreamState {
         StreamState {
