@@ -10,7 +10,7 @@ use ledger_file::Log;
 use ledger_lap::{Measured, Number, Result, memory};
 
 use super::site;
-use super::task::{Entries, Found, RARE_KEYS, TEN, Task, Warmth, rare_key};
+use super::task::{End, Entries, Found, RARE_KEYS, TEN, Task, Warmth, rare_key};
 
 const BATCH: u64 = 1_000;
 
@@ -47,7 +47,7 @@ fn measure(dir: &Path, task: Task) -> Result<Found> {
     let opened = start.elapsed();
     let mut own_kib = 0;
     let (records, time) = match task {
-        Task::Fill(entries) => fill(&log, entries, &mut own_kib)?,
+        Task::Fill { entries, .. } => fill(&log, entries, &mut own_kib)?,
         Task::Open => (1, opened),
         Task::AppendOne(entries) => append_one(&log, entries)?,
         Task::ReadTen(entries) => read_ten(&log, entries)?,
@@ -58,8 +58,9 @@ fn measure(dir: &Path, task: Task) -> Result<Found> {
     };
     let found = found(records, time, own_kib)?;
     match task {
-        // To be killed with everything still open.
-        Task::Fill(_) => std::mem::forget(log),
+        Task::Fill {
+            end: End::Killed, ..
+        } => std::mem::forget(log),
         _ => log.close()?,
     }
     Ok(found)
@@ -101,7 +102,7 @@ fn fill(log: &Log, entries: Entries, own_kib: &mut u64) -> Result<(u64, Duration
 fn append_one(log: &Log, entries: Entries) -> Result<(u64, Duration)> {
     let mut time = Duration::ZERO;
     for number in 0..SINGLES {
-        let stream = site::stream(entries.stream_of(scattered(number)));
+        let stream = site::stream(entries.stream_of(scattered(fresh_base() + number)));
         // Behind everything that is there, and other than in the laps before: nothing is appended twice.
         let fresh = entries.count + fresh_base() + number;
         let entry = site::entry(entries, fresh);
@@ -124,7 +125,7 @@ fn fresh_base() -> u64 {
 fn read_ten(log: &Log, entries: Entries) -> Result<(u64, Duration)> {
     let mut time = Duration::ZERO;
     for number in 0..SINGLES {
-        let place = scattered(number);
+        let place = scattered(fresh_base() + number);
         let stream = site::stream(entries.stream_of(place));
         let after = match entries.streams() {
             1 => place % (entries.count - TEN),

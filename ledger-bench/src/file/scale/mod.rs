@@ -13,7 +13,7 @@ use std::time::Duration;
 use ledger_lap::Measured;
 
 pub(crate) use self::lap::run as run_lap;
-use self::task::{Entries, Found, Shape, Task, Warmth};
+use self::task::{End, Entries, Found, Shape, Task, Warmth};
 use crate::Result;
 use crate::arena::Arena;
 use crate::file::process;
@@ -74,7 +74,8 @@ impl Scale<'_> {
         let dir = self.arena.fresh_dir()?;
         let entries = Entries { shape, count };
         let name = format!("{count} entries, {}", shape.in_words());
-        let fill = self.find(dir.path(), &Task::Fill(entries))?;
+        let end = End::Killed;
+        let fill = self.find(dir.path(), &Task::Fill { entries, end })?;
         let killed = self.ask(dir.path(), &Task::Open)?;
         let open = self.ask(dir.path(), &Task::Open)?;
         let work = self.find(dir.path(), &Task::AppendOne(entries))?;
@@ -120,39 +121,52 @@ impl Scale<'_> {
         ])
     }
 
-    /// One append and one read, in a log of many streams beside a log of one: in turns.
+    /// One append and one read, in a log of many streams beside a log of one: in turns. Each lap is that of a process that
+    /// has just opened the log, and goes to other streams than those before.
     fn streams_beside_one(&self, count: u64) -> Result<Vec<String>> {
-        let many = Entries {
-            shape: Shape::Streams,
-            count,
+        let filled = |shape| {
+            let dir = self.arena.fresh_dir()?;
+            let (entries, end) = (Entries { shape, count }, End::Closed);
+            self.ask(dir.path(), &Task::Fill { entries, end })?;
+            Ok::<_, crate::BoxError>((dir, entries))
         };
-        let one = Entries {
-            shape: Shape::One,
-            count,
-        };
-        let (many_dir, one_dir) = (self.arena.fresh_dir()?, self.arena.fresh_dir()?);
-        self.ask(many_dir.path(), &Task::Fill(many))?;
-        self.ask(one_dir.path(), &Task::Fill(one))?;
-        let mut lines = Vec::new();
-        for (what, task) in [
-            ("append one", Task::AppendOne as fn(Entries) -> Task),
-            ("read ten", Task::ReadTen),
-        ] {
+        let (many_dir, many) = filled(Shape::Streams)?;
+        let (one_dir, one) = filled(Shape::One)?;
+        let race = |task: fn(Entries) -> Task, are_known: bool| {
             let (mut of_many, mut of_one) = (Vec::new(), Vec::new());
             for _ in 0..self.arena.rounds {
+                if !are_known {
+                    site::forget_streams(many_dir.path())?;
+                }
                 of_many.push(each(&self.ask(many_dir.path(), &task(many))?));
                 of_one.push(each(&self.ask(one_dir.path(), &task(one))?));
             }
-            let (of_many, of_one) = (median(of_many), median(of_one));
-            let ratio = of_many.as_secs_f64() / of_one.as_secs_f64();
-            lines.push(format!(
-                "| {what}, 1 of {} streams beside 1 of 1: {of_many:.1?} and {of_one:.1?} | {ratio:.2} | at most {MANY_STREAMS_RATIO_MAX}: {} |\n",
-                many.streams(),
-                verdict(ratio <= MANY_STREAMS_RATIO_MAX)
-            ));
-        }
-        Ok(lines)
+            Ok::<_, crate::BoxError>((median(of_many), median(of_one)))
+        };
+        let of = format!("1 of {} streams beside 1 of 1", many.streams());
+        let known = race(Task::AppendOne, true)?;
+        let read = race(Task::ReadTen, true)?;
+        let looked_up = race(Task::AppendOne, false)?;
+        Ok(vec![
+            ratio_line(
+                &format!("append one, {of}, the log was closed before"),
+                known,
+            ),
+            ratio_line(
+                &format!("append one, {of}, it was not, and knows no stream"),
+                looked_up,
+            ),
+            ratio_line(&format!("read ten, {of}"), read),
+        ])
     }
+}
+
+fn ratio_line(what: &str, (of_many, of_one): (Duration, Duration)) -> String {
+    let ratio = of_many.as_secs_f64() / of_one.as_secs_f64();
+    format!(
+        "| {what}: {of_many:.1?} and {of_one:.1?} | {ratio:.2} | at most {MANY_STREAMS_RATIO_MAX}: {} |\n",
+        verdict(ratio <= MANY_STREAMS_RATIO_MAX)
+    )
 }
 
 fn rate(measured: &Measured) -> f64 {

@@ -59,6 +59,14 @@ pub(super) fn batches(entries: Entries, first: u64, count: u64) -> Vec<Batch<u64
     }
 }
 
+/// Takes away what the closing of a log has kept of its streams: after a kill there is no such file either.
+pub(super) fn forget_streams(dir: &Path) -> Result<()> {
+    match fs::remove_file(dir.join("STREAMS")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the system forget what it has cached of the files in `dir` that should be cold, and cache the others. No
 /// process may have them mapped.
 pub(super) fn chill(dir: &Path, warmth: Warmth) -> Result<()> {
@@ -66,7 +74,8 @@ pub(super) fn chill(dir: &Path, warmth: Warmth) -> Result<()> {
         let path = found?.path();
         let mut file = File::open(&path)?;
         file.sync_all()?;
-        let is_index = path.extension().is_some_and(|it| it == "index");
+        let extension = path.extension().and_then(|it| it.to_str());
+        let is_index = matches!(extension, Some("index" | "merged"));
         match warmth {
             Warmth::ColdIndexes if !is_index => drop(io::copy(&mut file, &mut io::sink())?),
             _ => fadvise(&file, 0, None, Advice::DontNeed)?,

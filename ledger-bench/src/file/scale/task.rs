@@ -6,8 +6,13 @@ use serde::{Deserialize, Serialize};
 /// One measurement.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Task {
-    /// Fills an empty log in batches of 1,000; ends by a kill.
-    Fill(Entries),
+    /// Fills an empty log in batches of 1,000.
+    Fill {
+        /// What with.
+        entries: Entries,
+        /// How it ends.
+        end: End,
+    },
     /// Opens a log and closes it.
     Open,
     /// Appends one entry at a time to streams of a filled log, here and there.
@@ -21,6 +26,15 @@ pub(super) enum Task {
         /// What of it is in memory.
         warmth: Warmth,
     },
+}
+
+/// How a process ends that has filled a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum End {
+    /// By a kill, with everything still open.
+    Killed,
+    /// It closes the log.
+    Closed,
 }
 
 /// What of a log is in memory when a key is looked up.
