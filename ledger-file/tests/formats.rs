@@ -42,9 +42,14 @@ fn ids_of(log: &Log, key: &str) -> Vec<u64> {
 
 /// The formats of the index files, in the order of their names.
 fn index_formats(directory: &TempDir) -> Vec<u8> {
+    formats(directory, "index")
+}
+
+/// The formats of the files whose names end so, in the order of their names.
+fn formats(directory: &TempDir, extension: &str) -> Vec<u8> {
     let files = fs::read_dir(directory.path()).unwrap();
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|it| it == "index"));
+    paths.retain(|path| path.extension().is_some_and(|it| it == extension));
     paths.sort();
     let format = |path: &PathBuf| fs::read(path).unwrap()[8];
     paths.iter().map(format).collect()
@@ -69,8 +74,57 @@ fn indexes_of_format_1_are_made_anew() {
     assert_eq!(receipt.appended(), 0, "all of them are there");
     assert_eq!(log.stat(&"s-1".into()).unwrap().count, 20);
     log.close().unwrap();
-    assert_eq!(index_formats(&directory)[..3], [2; 3]);
+    assert_eq!(index_formats(&directory)[..3], [3; 3]);
     assert_eq!(ids_of(&open(&directory), "o-1"), expected);
+}
+
+/// A hundred and twenty commits of one entry each, trimmed through the 85th: three segments, of which two have a merged
+/// index. The index of the last one ends where the log was closed.
+#[test]
+fn indexes_of_format_2_are_read_and_new_ones_are_written_beside_them() {
+    let directory = copy_of("index-2");
+    assert_eq!(index_formats(&directory), [2; 3]);
+    assert_eq!(formats(&directory, "merged"), [2]);
+    let log = open(&directory);
+    let expected: Vec<u64> = (86..=120).filter(|id| (id - 1) % 3 == 1).collect();
+    assert_eq!(ids_of(&log, "o-1"), expected);
+    let page = log.read(&"all".into(), &ReadOptions::new().limit(100));
+    let ids = page.unwrap().entries.into_iter().map(|entry| entry.id);
+    assert!(ids.eq(86..=120));
+    let again = (85..120).map(entry).collect();
+    let receipt = log.append(Batch::new("all", again)).unwrap();
+    assert_eq!(receipt.appended(), 0, "all of them are there");
+    log.verify().unwrap();
+    for number in 120..150 {
+        let new = Batch::new("all", vec![entry(number)]);
+        assert_eq!(log.append(new).unwrap().appended(), 1);
+    }
+    log.close().unwrap();
+    let formats_now = index_formats(&directory);
+    assert_eq!(formats_now[..2], [2; 2]);
+    assert_eq!(formats_now.last(), Some(&3));
+    assert_eq!(formats(&directory, "merged"), [2]);
+    let expected: Vec<u64> = (86..=150).filter(|id| (id - 1) % 3 == 1).collect();
+    assert_eq!(ids_of(&open(&directory), "o-1"), expected);
+}
+
+#[test]
+fn indexes_of_format_2_are_merged_into_one_of_the_format_of_now() {
+    let directory = copy_of("index-2");
+    let expected: Vec<u64> = (86..=120).filter(|id| (id - 1) % 3 == 1).collect();
+    for file in fs::read_dir(directory.path()).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|it| it == "merged") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let log = open(&directory);
+    assert_eq!(ids_of(&log, "o-1"), expected);
+    log.tidy().unwrap();
+    assert_eq!(formats(&directory, "merged"), [3]);
+    assert_eq!(ids_of(&log, "o-1"), expected);
+    log.close().unwrap();
+    assert_eq!(index_formats(&directory)[..2], [2; 2]);
 }
 
 #[test]

@@ -22,6 +22,8 @@ const TO: u32 = 1 << 20;
 const SECTIONS: usize = 14;
 const BLOCK_BYTES: usize = 4096;
 const HEADER_CHECKSUM: usize = BLOCK_BYTES - 4;
+/// Of how many blocks a block of the directory tells.
+const GUARDS: usize = BLOCK_BYTES / 12;
 
 /// Bytes as an index file, as they are; and as what stands in one, with the checksums that belong to it.
 pub fn index(bytes: &[u8]) {
@@ -97,36 +99,73 @@ fn key() -> KeyHash {
     KeyHasher::new(0).name("a")
 }
 
-/// An index file of few blocks, made as docs/FORMAT.md says.
+/// An index file, made as docs/FORMAT.md says: of few blocks, or of so many that its directory has a second part.
 fn file_of(mut source: Source<'_>) -> Vec<u8> {
+    let [is_before, large] = source.array();
     let mut counts = Vec::new();
     let mut blocks_total = 0;
-    for _ in 0..SECTIONS {
+    for section in 0..SECTIONS {
         let (rows, blocks) = (source.array::<4>(), u32::from(source.array::<1>()[0] % 3));
+        let more = match section == usize::from(large) {
+            true => GUARDS as u32,
+            false => 0,
+        };
         counts.extend(rows);
-        counts.extend(blocks.to_le_bytes());
-        blocks_total += blocks;
+        counts.extend((blocks + more).to_le_bytes());
+        blocks_total += blocks + more;
     }
     let (highest_stream, words) = (source.array::<8>(), source.array::<36>());
-    let (mut blocks, mut directory) = (Vec::new(), Vec::new());
-    for _ in 0..blocks_total {
-        let (fence, block) = (source.array::<8>(), block_of(&mut source));
-        directory.extend(fence);
-        directory.extend(crc_fast::crc32_iscsi(&block).to_le_bytes());
+    let step = u64::from_le_bytes(source.array());
+    let (mut blocks, mut guards) = (Vec::new(), Vec::new());
+    for nth in 0..u64::from(blocks_total) {
+        let fence = u64::from_le_bytes(source.array()).wrapping_add(step.wrapping_mul(nth));
+        let block = block_of(&mut source);
+        guards.push((fence, crc_fast::crc32_iscsi(&block)));
         blocks.extend(block);
     }
-    let mut header = Vec::from(b"LEDGERIX\x02\0\0\0");
+    let (directory, root) = directory_of(&mut source, &guards);
+    let (format, directory, before, behind) = match is_before % 2 {
+        0 => (3u32, directory, Vec::new(), root),
+        _ => {
+            let whole: Vec<u8> = guards.iter().flat_map(guard).collect();
+            let checksum = crc_fast::crc32_iscsi(&whole).to_le_bytes();
+            (2, whole, checksum.into(), Vec::new())
+        }
+    };
+    let mut header = Vec::from(b"LEDGERIX");
+    header.extend(format.to_le_bytes());
     header.extend(ORIGIN.log_id);
     header.extend(ORIGIN.segment.to_le_bytes());
     header.extend(ORIGIN.generation.to_le_bytes());
     header.extend(highest_stream);
     header.extend([ORIGIN.from, TO].map(u32::to_le_bytes).as_flattened());
     header.extend(words);
-    header.extend(crc_fast::crc32_iscsi(&directory).to_le_bytes());
+    header.extend(before);
     header.extend(counts);
+    header.extend(behind);
     let mut header = padded(&header, HEADER_CHECKSUM);
     header.extend(crc_fast::crc32_iscsi(&header).to_le_bytes());
     [header, blocks, directory].concat()
+}
+
+/// A directory, and its root: of which the fences are those of the directory, unless the source changes them.
+fn directory_of(source: &mut Source<'_>, guards: &[(u64, u32)]) -> (Vec<u8>, Vec<u8>) {
+    let (mut directory, mut root) = (Vec::new(), Vec::new());
+    for guards in guards.chunks(GUARDS) {
+        let part: Vec<u8> = guards.iter().flat_map(guard).collect();
+        let part = padded(&part, BLOCK_BYTES);
+        let fence = guards[0].0 ^ u64::from_le_bytes(source.array());
+        root.extend(guard(&(fence, crc_fast::crc32_iscsi(&part))));
+        directory.extend(part);
+    }
+    (directory, root)
+}
+
+fn guard((fence, checksum): &(u64, u32)) -> impl Iterator<Item = u8> + use<> {
+    fence
+        .to_le_bytes()
+        .into_iter()
+        .chain(checksum.to_le_bytes())
 }
 
 /// A block: what stands at its two ends.

@@ -242,7 +242,11 @@ impl Look<'_> {
         take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
         self.glance(Grain::Fine, hash.0);
-        self.record(|layer, skipped| layer.name_records(hash, skipped), take)
+        self.record(
+            hash,
+            |layer, skipped| layer.name_records(hash, skipped),
+            take,
+        )
     }
 
     /// Finds the newest record about a checkpoint that `take` makes something of.
@@ -255,6 +259,7 @@ impl Look<'_> {
         take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
         self.record(
+            hash,
             |layer, skipped| layer.checkpoint_records(hash, skipped),
             take,
         )
@@ -262,12 +267,13 @@ impl Look<'_> {
 
     fn record<T, E: From<IndexError>>(
         &self,
+        hash: KeyHash,
         candidates: impl Fn(LayerAt<'_>, usize) -> Result<Candidates>,
         mut take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
         for (nth, layer) in self.newest_first().enumerate() {
             if nth == 1 {
-                self.announce_contents();
+                self.announce_record(hash)?;
             }
             let mut skipped = 0;
             loop {

@@ -1,9 +1,9 @@
 //! Asking the disk for what one question needs of many indexes: of all of them together, in waves.
 //!
-//! Where a block lies is told by another one. So the first wave asks for what each index file begins and ends with, the
-//! next for the blocks that this points to, and so on; whoever then reads them one after the other waits for the disk
-//! once a wave, and not once a block. Only for who may wait, and looks at files that are mapped: what was seen there is
-//! not asked for again.
+//! Where a block lies is told by another one. So the first wave asks for what each index file begins with, the next for the
+//! parts of its directory that this points to, then for blocks, and so on; whoever then reads them one after the other waits
+//! for the disk once a wave, and not once a block. Only for who may wait, and looks at files that are mapped: what was seen
+//! there is not asked for again.
 
 use std::ops::ControlFlow;
 
@@ -26,10 +26,23 @@ type Indexes<'a> = SmallVec<[&'a SealedIndex; 32]>;
 
 impl Look<'_> {
     /// Asks for what must be read of every file before anything else.
-    pub(super) fn announce_contents(&self) {
+    fn announce_contents(&self) {
         if self.means.is_mapped() && self.sealed().nth(INDEXES_MIN - 1).is_some() {
             self.sealed().for_each(SealedIndex::announce_contents);
         }
+    }
+
+    /// Asks for what it takes to look for a record about a name, or about a checkpoint, in every file.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub(super) fn announce_record(&self, hash: KeyHash) -> Result<(), IndexError> {
+        self.announce_contents();
+        if self.means.is_mapped() && self.sealed().nth(INDEXES_MIN - 1).is_some() {
+            self.sealed()
+                .try_for_each(|index| index.announce_record(hash, self.means))?;
+        }
+        Ok(())
     }
 
     /// Asks for what it takes to find the entries of `stream` in `window` that may have an order key.
@@ -47,6 +60,9 @@ impl Look<'_> {
             return Ok(());
         }
         self.announce_contents();
+        for index in &indexes {
+            index.announce_directory(stream, hash, self.means)?;
+        }
         let mut unseen = Indexes::new();
         for index in indexes.drain(..) {
             if index.announce_order_key(stream, hash, self.means)? {

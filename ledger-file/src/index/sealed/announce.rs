@@ -1,29 +1,62 @@
 //! What the waves of a question ask for of one file. What was seen of it before is not asked for again.
 
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
 use super::SealedIndex;
 use super::blocks::{Blocks, Result};
-use super::layout::{BLOCK_BYTES, Guard, Section, block_offset};
+use super::layout::{BLOCK_BYTES, Section, block_offset};
 use super::rows::OrderKeyList;
+use crate::disk::DiskFile;
 use crate::format::StreamNumber;
 use crate::index::hash::{KeyHash, mix};
 use crate::index::{Means, Window};
 
-/// How many blocks of a section are asked for because one of them will be needed, and nobody knows which.
-const GUESSED_BLOCKS_MAX: usize = 4;
+/// How many blocks of a section, or parts of what the directory says of it, are asked for because one of them will be needed,
+/// and nobody knows which.
+const GUESSED_MAX: usize = 4;
 
 impl SealedIndex {
-    /// Asks for what must be read before anything else: the header, and the directory, which ends the file.
+    /// Asks for what must be read before anything else: the header.
     pub(in crate::index) fn announce_contents(&self) {
-        if self.contents.get().is_some() {
-            return;
-        }
-        // Who reads it next is told what is wrong with it.
-        if let Ok(len) = self.file.len() {
-            let blocks = len / (BLOCK_BYTES + Guard::BYTES) as u64;
-            let directory = block_offset(blocks).min(len);
+        if self.contents.get().is_none() {
             self.file.announce(0, BLOCK_BYTES as u64);
-            self.file.announce(directory, len - directory);
         }
+    }
+
+    /// Asks for the parts of the directory that lead to a record about a name, or about a checkpoint.
+    pub(in crate::index) fn announce_record(
+        &self,
+        KeyHash(tag): KeyHash,
+        means: Means,
+    ) -> Result<()> {
+        let blocks = self.blocks(means)?;
+        let mut places = Places::default();
+        for section in [Section::NameRecords, Section::CheckpointRecords] {
+            blocks.ask_for_parts(section, tag.into(), &mut places);
+        }
+        places.announce(&*self.file);
+        Ok(())
+    }
+
+    /// Asks for the parts of the directory that lead to an order key and a stream, and further to where its entries lie.
+    pub(in crate::index) fn announce_directory(
+        &self,
+        stream: StreamNumber,
+        KeyHash(tag): KeyHash,
+        means: Means,
+    ) -> Result<()> {
+        let blocks = self.blocks(means)?;
+        let mut places = Places::default();
+        for (section, fence) in searched(stream, tag) {
+            blocks.ask_for_parts(section, fence, &mut places);
+        }
+        for section in [Section::Postings, Section::Offsets, Section::Frames] {
+            blocks.ask_for_all_parts(section, &mut places);
+        }
+        places.announce(&*self.file);
+        Ok(())
     }
 
     /// Asks for the blocks that an order key and a stream are searched in. Tells whether any was not seen before.
@@ -34,20 +67,15 @@ impl SealedIndex {
         means: Means,
     ) -> Result<bool> {
         let blocks = self.blocks(means)?;
-        let mut is_any = false;
-        for (section, fence) in [
-            (Section::OrderKeys, tag.into()),
-            (Section::Runs, mix(stream.0)),
-        ] {
-            for block in blocks.candidates(section, fence) {
-                is_any |= blocks.announce(block);
-            }
+        let mut places = Places::default();
+        for (section, fence) in searched(stream, tag) {
+            blocks.ask_for(blocks.candidates(section, fence)?, &mut places);
         }
         let frames = blocks.contents.header.blocks(Section::Frames);
-        if frames.len() <= GUESSED_BLOCKS_MAX {
-            frames.for_each(|block| is_any |= blocks.announce(block));
+        if frames.len() <= GUESSED_MAX {
+            blocks.ask_for(frames, &mut places);
         }
-        Ok(is_any)
+        Ok(places.announce(&*self.file))
     }
 
     /// Asks for the list of an order key's entries.
@@ -58,10 +86,13 @@ impl SealedIndex {
     ) -> Result<()> {
         let mut blocks = self.blocks(means)?;
         if let Some(OrderKeyList::Rows(rows)) = blocks.order_key(tag)? {
-            let list = blocks.blocks_of(Section::Postings, rows);
-            list.take(GUESSED_BLOCKS_MAX).for_each(|block| {
-                blocks.announce(block);
-            });
+            let mut places = Places::default();
+            let list = blocks.blocks_of(Section::Postings, rows).take(GUESSED_MAX);
+            for block in list {
+                blocks.ask_for_part_of(block, &mut places);
+                blocks.ask_for(block..block + 1, &mut places);
+            }
+            places.announce(&*self.file);
         }
         Ok(())
     }
@@ -75,28 +106,92 @@ impl SealedIndex {
         means: Means,
     ) -> Result<usize> {
         let mut blocks = self.blocks(means)?;
-        let places = blocks.entries_with(stream, tag, window)?;
-        let mut announced = 0;
-        for place in places.into_iter().flatten().take(window.limit) {
-            let ordinal = place.get(&mut blocks)?;
-            if let Some(block) = blocks.last_candidate(Section::Offsets, ordinal.into()) {
-                blocks.announce(block);
-            }
-            announced += 1;
+        let entries = blocks.entries_with(stream, tag, window)?;
+        let entries = entries.into_iter().flatten().take(window.limit);
+        let ordinals = entries.map(|place| place.get(&mut blocks));
+        let ordinals: SmallVec<[u32; 32]> = ordinals.collect::<Result<_>>()?;
+        let (mut parts, mut places) = (Places::default(), Places::default());
+        for ordinal in &ordinals {
+            blocks.ask_for_parts(Section::Offsets, u64::from(*ordinal), &mut parts);
         }
-        Ok(announced)
+        parts.announce(&*self.file);
+        for ordinal in &ordinals {
+            if let Some(block) = blocks.last_candidate(Section::Offsets, u64::from(*ordinal))? {
+                blocks.ask_for(block..block + 1, &mut places);
+            }
+        }
+        places.announce(&*self.file);
+        Ok(ordinals.len())
     }
 }
 
+/// Where an order key and a stream are searched.
+fn searched(stream: StreamNumber, tag: u32) -> [(Section, u64); 2] {
+    [
+        (Section::OrderKeys, tag.into()),
+        (Section::Runs, mix(stream.0)),
+    ]
+}
+
 impl Blocks<'_> {
-    /// Asks for a block, unless it was seen before. Tells whether it was not.
-    fn announce(&self, index: usize) -> bool {
-        let is_unseen = !self.contents.was_right(index);
-        if is_unseen {
-            let start = block_offset(index as u64);
-            self.file.announce(start, BLOCK_BYTES as u64);
+    /// Puts those of some blocks to `places` that were not seen before.
+    fn ask_for(&self, blocks: Range<usize>, places: &mut Places) {
+        let unseen = blocks.filter(|block| !self.contents.was_right(*block));
+        places.0.extend(unseen.map(|block| {
+            let start = block_offset(block as u64);
+            start..start + BLOCK_BYTES as u64
+        }));
+    }
+
+    /// Puts a part of the directory to `places`, unless it was read.
+    fn ask_for_part(&self, part: usize, places: &mut Places) {
+        let directory = &self.contents.directory;
+        if directory.get(part).is_none() {
+            places.0.push(directory.cut.bytes_of(part..part + 1));
         }
-        is_unseen
+    }
+
+    /// Does so with the part that tells of a block.
+    fn ask_for_part_of(&self, block: usize, places: &mut Places) {
+        self.ask_for_part(self.contents.directory.cut.part_of(block), places);
+    }
+
+    /// Does so with those that lead to a row with that fence.
+    fn ask_for_parts(&self, section: Section, fence: u64, places: &mut Places) {
+        let blocks = self.contents.header.blocks(section);
+        let parts = self.contents.directory.parts_of(&blocks, fence);
+        parts
+            .take(GUESSED_MAX)
+            .for_each(|part| self.ask_for_part(part, places));
+    }
+
+    /// Does so with all that tell of a section, if those are a few.
+    fn ask_for_all_parts(&self, section: Section, places: &mut Places) {
+        let blocks = self.contents.header.blocks(section);
+        let parts = self.contents.directory.about(&blocks);
+        if parts.len() <= GUESSED_MAX {
+            parts.for_each(|part| self.ask_for_part(part, places));
+        }
+    }
+}
+
+/// Places in a file that are asked for together.
+#[derive(Debug, Default)]
+struct Places(SmallVec<[Range<u64>; 32]>);
+
+impl Places {
+    /// Asks for them: for those that lie side by side as for one, because to a disk they are. Tells whether there are any.
+    fn announce(mut self, file: &dyn DiskFile) -> bool {
+        self.0.sort_unstable_by_key(|place| place.start);
+        let mut joined: SmallVec<[Range<u64>; 32]> = SmallVec::new();
+        for place in self.0 {
+            match joined.last_mut() {
+                Some(last) if place.start <= last.end => last.end = last.end.max(place.end),
+                _ => joined.push(place),
+            }
+        }
+        { joined.iter() }.for_each(|place| file.announce(place.start, place.end - place.start));
+        !joined.is_empty()
     }
 }
 
@@ -105,11 +200,13 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::{fs, io};
 
-    use ledger_core::{Batch, Filter, NewEntry, Payload, ReadOptions};
+    use ledger_core::{Batch, Direction, Filter, NewEntry, Payload, ReadOptions};
 
     use super::super::layout::Header;
     use crate::disk::{Access, Directory, Disk, DiskFile, FileMap, Patience};
-    use crate::index::{Means, Origin, SealedIndex};
+    use crate::format::StreamNumber;
+    use crate::index::hash::KeyHash;
+    use crate::index::{Means, Origin, SealedIndex, Window};
     use crate::log::Log;
     use crate::options::{FileOptions, Housekeeping};
 
@@ -174,12 +271,12 @@ mod tests {
             .unwrap();
         let mut header = vec![0; 4096];
         file.read_at(&mut header, 0, Patience::Wait).unwrap();
-        let header = Header::decode(&header).unwrap();
+        let (header, _) = Header::decode(&header).unwrap();
         (file, header.origin, header.to)
     }
 
-    #[test]
-    fn what_is_asked_for_of_a_file_first_is_what_is_read_first() {
+    /// The index as a file that tells what is done with it.
+    fn told_index() -> (Arc<Told>, SealedIndex) {
         let (file, origin, to) = index_file();
         let told = Arc::new(Told {
             file,
@@ -187,17 +284,59 @@ mod tests {
             read: Mutex::default(),
         });
         let index = SealedIndex::open(Arc::clone(&told) as Arc<dyn DiskFile>, origin, to);
+        (told, index)
+    }
+
+    impl Told {
+        /// What was asked for, and what was read, since the last time.
+        fn take(&self) -> [Vec<(u64, u64)>; 2] {
+            [&self.announced, &self.read].map(|list| std::mem::take(&mut *list.lock().unwrap()))
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_of_a_file_first_is_what_is_read_first() {
+        let (told, index) = told_index();
         index.announce_contents();
         index.contents(Means::WAIT).unwrap();
-        let announced = told.announced.lock().unwrap().clone();
-        assert_eq!(announced, *told.read.lock().unwrap());
-        assert_eq!(announced.len(), 2);
+        let [announced, read] = told.take();
+        assert_eq!(announced, read);
+        assert_eq!(announced.len(), 1);
         index.announce_contents();
-        assert_eq!(
-            told.announced.lock().unwrap().len(),
-            2,
-            "it is known by now"
-        );
+        assert_eq!(told.take()[0], [], "it is known by now");
+    }
+
+    #[test]
+    fn all_that_an_order_key_takes_is_asked_for_before_it_is_read_and_once() {
+        let (told, index) = told_index();
+        let (stream, hash) = (StreamNumber(1), KeyHash(0x8000_0000));
+        let window = Window {
+            ids: 0..u64::MAX,
+            direction: Direction::Ascending,
+            limit: 100,
+        };
+        let means = Means::WAIT;
+        index.announce_contents();
+        index.announce_directory(stream, hash, means).unwrap();
+        assert!(index.announce_order_key(stream, hash, means).unwrap());
+        index.announce_list(hash, means).unwrap();
+        index
+            .announce_entries(stream, hash, &window, means)
+            .unwrap();
+        let mut found = Vec::new();
+        index
+            .order_key(stream, hash, &window, means, &mut found)
+            .unwrap();
+        let [announced, read] = told.take();
+        let is_announced = |(start, len): &(u64, u64)| {
+            let end = start + len;
+            { announced.iter() }.any(|(from, len)| from <= start && end <= from + len)
+        };
+        assert!(read.iter().all(is_announced), "{read:?} of {announced:?}");
+        let bytes = |places: &[(u64, u64)]| places.iter().map(|(_, len)| len).sum::<u64>();
+        assert!(bytes(&announced) <= bytes(&read) + 4 * 4_096);
+        index.announce_directory(stream, hash, means).unwrap();
+        assert_eq!(told.take()[0], [], "it is known by now");
     }
 
     #[test]

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use smallvec::SmallVec;
 
+use super::directory::{Cut, Guards};
 use super::layout::{
-    BLOCK_BYTES, FILTERS, Guard, Header, ROWS_OFFSET, START_BYTES, Section, block_offset,
+    BLOCK_BYTES, Directory, FILTERS, Header, ROWS_OFFSET, START_BYTES, Section, block_offset,
 };
+use super::parts::Parts;
 use super::recent::Recent;
 use super::rows::FirstRun;
 use super::writer::FINGERPRINTS_OF_A_ROW;
@@ -24,12 +26,12 @@ type Block = Arc<[u8; BLOCK_BYTES]>;
 
 pub(super) type Result<T> = std::result::Result<T, IndexError>;
 
-/// The header and the directory of a file, and what else of it is in memory.
+/// The header of a file, and what else of it is in memory.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) header: Header,
-    pub(super) fences: Vec<u64>,
-    checksums: Vec<u32>,
+    pub(super) directory: Parts,
+    file_bytes: u64,
     /// None: it cannot be mapped.
     pub(super) map: OnceLock<Option<FileMap>>,
     /// A bit for each block: whether it was found to be right in the map.
@@ -43,7 +45,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Reads what an index file begins and ends with.
+    /// Reads what an index file begins with. The directory of one of the format before is read, too.
     ///
     /// # Errors
     /// Those of the file; damage if it is not the index of `origin` up to `to`.
@@ -61,27 +63,34 @@ impl Contents {
             _ => error.into(),
         })?;
         let file_bytes = file.len()?;
-        let header = Header::decode(&bytes).map_err(damaged)?;
+        let (header, directory) = Header::decode(&bytes).map_err(damaged)?;
         let is_ours = (header.origin, header.to) == (origin, to);
         if !is_ours && !is_planted(Mistake::IndexOriginIgnored) {
             return Err(damaged("it is the index of something else"));
         }
-        if header.file_bytes() != file_bytes {
+        let blocks = header.blocks_total();
+        if directory.end(blocks) != file_bytes {
             return Err(damaged("it is not as long as it was"));
         }
-        let mut directory = vec![0; header.blocks_total() * Guard::BYTES];
-        let start = block_offset(header.blocks_total() as u64);
-        read_exact_at(file, &mut directory, start, patience)?;
-        if !matches(&directory, header.directory_checksum) {
-            return Err(damaged("its directory does not match its checksum"));
-        }
-        let guards = Guard::decode_all(&directory);
+        let directory = match directory {
+            Directory::InParts(root) => Parts::unread(Cut::of(blocks), root),
+            Directory::Whole(checksum) => {
+                let mut bytes = vec![0; (file_bytes - block_offset(blocks as u64)) as usize];
+                read_exact_at(file, &mut bytes, block_offset(blocks as u64), patience)?;
+                if !matches(&bytes, checksum) {
+                    return Err(damaged("its directory does not match its checksum"));
+                }
+                Parts::whole(Cut::of(blocks), &Guards::decode(&bytes, blocks))
+            }
+        };
         Ok(Self {
             header,
-            fences: guards.iter().map(|guard| guard.fence).collect(),
-            checksums: guards.iter().map(|guard| guard.checksum).collect(),
+            directory,
+            file_bytes,
             map: OnceLock::new(),
-            checked: guards.chunks(BITS).map(|_| AtomicU32::new(0)).collect(),
+            checked: (0..blocks.div_ceil(BITS))
+                .map(|_| AtomicU32::new(0))
+                .collect(),
             filters: [const { OnceLock::new() }; FILTERS],
             blocks: Recent::default(),
             first_runs: Recent::default(),
@@ -91,7 +100,7 @@ impl Contents {
     pub(super) fn heap_bytes(&self) -> usize {
         let filters = self.filters.iter().filter_map(OnceLock::get);
         let filters: usize = filters.map(|it| it.fingerprints().len()).sum();
-        let directory = self.fences.len() * (size_of::<u64>() + size_of::<u32>());
+        let directory = self.directory.heap_bytes() + self.checked.len() * size_of::<u32>();
         filters + directory + self.blocks.len() * BLOCK_BYTES
     }
 }
@@ -117,7 +126,7 @@ impl Contents {
             return None;
         }
         let map = self.map.get_or_init(|| {
-            let map = file.map(self.header.file_bytes());
+            let map = file.map(self.file_bytes);
             map.map(|map| map.map(FileMap::here_and_there))
                 .unwrap_or_else(|error| {
                     let segment = self.header.origin.segment;
@@ -194,12 +203,11 @@ impl<'a> Blocks<'a> {
         };
         let start = block_offset(index as u64) as usize;
         let bytes = map.bytes(start..start + BLOCK_BYTES);
-        let block = bytes.and_then(|bytes| bytes.first_chunk());
-        let (Some(block), Some(checksum)) = (block, contents.checksums.get(index)) else {
+        let Some(block) = bytes.and_then(|bytes| bytes.first_chunk()) else {
             return Err(self.damaged("a block is missing"));
         };
         if !contents.was_right(index) {
-            if !matches(block, *checksum) {
+            if !matches(block, self.checksum(index)?) {
                 return Err(self.damaged("a block does not match its checksum"));
             }
             contents.note_right(index);
@@ -231,9 +239,7 @@ impl<'a> Blocks<'a> {
 
     /// Reads a block from the file and checks it.
     pub(super) fn read(&self, index: usize) -> Result<Block> {
-        let Some(checksum) = self.contents.checksums.get(index).copied() else {
-            return Err(self.damaged("a block is missing"));
-        };
+        let checksum = self.checksum(index)?;
         let mut block = Arc::new([0; BLOCK_BYTES]);
         let bytes = Arc::get_mut(&mut block).expect("nobody else has it yet");
         read_exact_at(
@@ -254,25 +260,22 @@ impl<'a> Blocks<'a> {
         blocks: Range<usize>,
         mut each: impl FnMut(&[u8; BLOCK_BYTES]),
     ) -> Result<()> {
-        let missing = || self.damaged("a block is missing");
-        let checksums = self.contents.checksums.get(blocks.clone());
         let mut buf = vec![0; blocks.len().min(BLOCKS_AT_ONCE) * BLOCK_BYTES];
-        let mut next = blocks.start;
-        for checksums in checksums.ok_or_else(missing)?.chunks(BLOCKS_AT_ONCE) {
-            let buf = &mut buf[..checksums.len() * BLOCK_BYTES];
+        for start in blocks.clone().step_by(BLOCKS_AT_ONCE) {
+            let some = start..blocks.end.min(start + BLOCKS_AT_ONCE);
+            let buf = &mut buf[..some.len() * BLOCK_BYTES];
             read_exact_at(
                 self.file,
                 buf,
-                block_offset(next as u64),
+                block_offset(start as u64),
                 self.means.patience,
             )?;
-            for (block, checksum) in buf.as_chunks().0.iter().zip(checksums) {
-                if !matches(block, *checksum) {
+            for (block, index) in buf.as_chunks().0.iter().zip(some) {
+                if !matches(block, self.checksum(index)?) {
                     return Err(self.damaged("a block does not match its checksum"));
                 }
                 each(block);
             }
-            next += checksums.len();
         }
         Ok(())
     }
@@ -292,6 +295,44 @@ impl<'a> Blocks<'a> {
         })?;
         let filter = Filter::from_parts(grain, extent.shape, fingerprints);
         filter.ok_or_else(|| self.damaged("its filter makes no sense"))
+    }
+}
+
+// The directory.
+impl<'a> Blocks<'a> {
+    /// A part of the directory: read when it is needed first, and kept.
+    #[inline]
+    pub(super) fn part(&self, part: usize) -> Result<&'a Guards> {
+        match self.contents.directory.get(part) {
+            Some(guards) => Ok(guards),
+            None => self.read_part(part),
+        }
+    }
+
+    #[cold]
+    fn read_part(&self, part: usize) -> Result<&'a Guards> {
+        let directory = &self.contents.directory;
+        let Some(checksum) = directory.root.checksums.get(part) else {
+            return Err(self.damaged("a block is missing"));
+        };
+        let place = directory.cut.bytes_of(part..part + 1);
+        let mut bytes = vec![0; (place.end - place.start) as usize];
+        read_exact_at(self.file, &mut bytes, place.start, self.means.patience)?;
+        if !matches(&bytes, *checksum) {
+            return Err(self.damaged("its directory does not match its checksum"));
+        }
+        Ok(directory.keep(part, directory.cut.decode(part, &bytes)))
+    }
+
+    /// CRC-32C of a block.
+    fn checksum(&self, block: usize) -> Result<u32> {
+        let cut = self.contents.directory.cut;
+        let part = cut.part_of(block);
+        let place = block - cut.blocks_of(part).start;
+        let checksum = self.part(part)?.checksums.get(place);
+        checksum
+            .copied()
+            .ok_or_else(|| self.damaged("a block is missing"))
     }
 }
 

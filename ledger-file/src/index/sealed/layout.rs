@@ -1,12 +1,13 @@
 //! How an index file is laid out: a header, sections of blocks, and a directory of the blocks.
 //!
-//! Every byte is under a checksum: a block's is in the directory, the directory's in the header, the header's in its
-//! own end. A block is checked whenever it is read.
+//! Every byte is under a checksum: a block's is in the directory, those of the directory's parts in the header, the
+//! header's in its own end. A block is checked whenever it is read.
 
 use std::ops::Range;
 
 use super::super::Origin;
 use super::super::filter::{Grain, Shape};
+use super::directory::{Cut, Guard, Guards};
 use crate::format::StreamNumber;
 
 /// The bytes of a block; the header is one, too.
@@ -24,20 +25,20 @@ const CHECKSUM_OFFSET: usize = BLOCK_BYTES - 4;
 
 const MAGIC: &[u8; 8] = b"LEDGERIX";
 
-/// The format that is written, and the only one that is read: an index of another one is written again.
-const VERSION: u32 = 2;
+/// The format that is written. An index of one that is not read is written again.
+const VERSION: u32 = 3;
 
-/// The parts of an index file, in their order.
+/// The format before, which is read: its sections have another order, and its directory is in one piece.
+const VERSION_BEFORE: u32 = 2;
+
+/// The parts of an index file, in their order: what a question about an order key goes to lies together, and so does what
+/// the directory says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     /// The fingerprints of the filter over dedup keys, names and checkpoints, as many in a row as fit.
     FineFilter,
     /// Those of the filter over order keys, streams, and streams with changes.
     CoarseFilter,
-    /// Where each entry begins, by ordinal; packed.
-    Offsets,
-    /// Where each frame begins; packed.
-    Frames,
     /// Tag, ordinal.
     DedupKeys,
     /// Tag, offset of a record.
@@ -48,6 +49,10 @@ pub(super) enum Section {
     OrderKeys,
     /// Ordinals, ascending for each order key.
     Postings,
+    /// Where each entry begins, by ordinal; packed.
+    Offsets,
+    /// Where each frame begins; packed.
+    Frames,
     /// Stream, first id, first ordinal, count, offset of the first record; in the order of the streams' hashes, then of
     /// the ids.
     Runs,
@@ -62,6 +67,42 @@ pub(super) enum Section {
 }
 
 pub(super) const SECTIONS: usize = Section::CheckpointNames as usize + 1;
+
+/// All sections, in their order.
+const ORDER: [Section; SECTIONS] = [
+    Section::FineFilter,
+    Section::CoarseFilter,
+    Section::DedupKeys,
+    Section::NameRecords,
+    Section::CheckpointRecords,
+    Section::OrderKeys,
+    Section::Postings,
+    Section::Offsets,
+    Section::Frames,
+    Section::Runs,
+    Section::Changes,
+    Section::Expiring,
+    Section::Names,
+    Section::CheckpointNames,
+];
+
+/// The order that they had before.
+const ORDER_BEFORE: [Section; SECTIONS] = [
+    Section::FineFilter,
+    Section::CoarseFilter,
+    Section::Offsets,
+    Section::Frames,
+    Section::DedupKeys,
+    Section::NameRecords,
+    Section::CheckpointRecords,
+    Section::OrderKeys,
+    Section::Postings,
+    Section::Runs,
+    Section::Changes,
+    Section::Expiring,
+    Section::Names,
+    Section::CheckpointNames,
+];
 
 impl Section {
     /// The bytes of a row; none if they differ.
@@ -96,6 +137,63 @@ impl From<Grain> for Section {
 pub(super) struct Extent {
     pub(super) rows: u32,
     pub(super) blocks: u32,
+}
+
+/// How large the sections are, and where each begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sections {
+    pub(super) extents: [Extent; SECTIONS],
+    /// The first block of each, counted behind the header.
+    starts: [usize; SECTIONS],
+}
+
+impl Sections {
+    pub(super) fn of(extents: [Extent; SECTIONS]) -> Self {
+        Self::in_order(&ORDER, extents)
+    }
+
+    fn in_order(order: &[Section; SECTIONS], extents: [Extent; SECTIONS]) -> Self {
+        let (mut starts, mut next) = ([0; SECTIONS], 0);
+        for section in order.map(|section| section as usize) {
+            starts[section] = next;
+            next += extents[section].blocks as usize;
+        }
+        Self { extents, starts }
+    }
+
+    /// Reads the extents of sections in an order.
+    fn decode(order: &[Section; SECTIONS], fields: &mut Fields<'_>) -> Result<Self, &'static str> {
+        let mut extents = [Extent::default(); SECTIONS];
+        for section in order {
+            let [rows, blocks] = fields.words()?;
+            extents[*section as usize] = Extent { rows, blocks };
+        }
+        Ok(Self::in_order(order, extents))
+    }
+
+    fn blocks_total(&self) -> usize {
+        let blocks = self.extents.iter().map(|extent| extent.blocks as usize);
+        blocks.sum()
+    }
+}
+
+/// What the header says of the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Directory {
+    /// The root: a guard for each of its parts.
+    InParts(Guards),
+    /// CRC-32C of all guards, which lie one behind the other: in the format before.
+    Whole(u32),
+}
+
+impl Directory {
+    /// Where a directory of that many blocks ends, and the file.
+    pub(super) fn end(&self, blocks: usize) -> u64 {
+        match self {
+            Self::InParts(_) => Cut::of(blocks).end(),
+            Self::Whole(_) => block_offset(blocks as u64) + blocks as u64 * Guard::BYTES as u64,
+        }
+    }
 }
 
 /// What the header says of a filter.
@@ -140,14 +238,12 @@ pub(super) struct Header {
     pub(super) highest_stream: StreamNumber,
     /// Of each grain.
     pub(super) filters: [FilterExtent; FILTERS],
-    pub(super) sections: [Extent; SECTIONS],
-    /// CRC-32C of the directory.
-    pub(super) directory_checksum: u32,
+    pub(super) sections: Sections,
 }
 
 impl Header {
-    /// The header as it stands in the file.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The header as it stands in the file, with the root of the directory.
+    pub(super) fn encode(&self, root: &Guards) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(BLOCK_BYTES);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -157,21 +253,23 @@ impl Header {
         bytes.extend_from_slice(&self.highest_stream.0.to_le_bytes());
         let words = [self.origin.from, self.to, self.entries];
         let filters = self.filters.into_iter().flat_map(FilterExtent::words);
-        let sections = self.sections.iter().flat_map(|it| [it.rows, it.blocks]);
-        let words = words.into_iter().chain(filters);
-        for word in words.chain([self.directory_checksum]).chain(sections) {
+        let sections = ORDER.into_iter().map(|section| self.extent(section));
+        let sections = sections.flat_map(|it| [it.rows, it.blocks]);
+        for word in words.into_iter().chain(filters).chain(sections) {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
+        root.iter().for_each(|guard| bytes.extend(guard.encode()));
+        debug_assert!(bytes.len() <= CHECKSUM_OFFSET, "the root has room");
         bytes.resize(CHECKSUM_OFFSET, 0);
         bytes.extend_from_slice(&crc_fast::crc32_iscsi(&bytes).to_le_bytes());
         bytes
     }
 
-    /// Reads a header.
+    /// Reads a header, and what it says of the directory.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, Directory), &'static str> {
         let (checked, checksum) = bytes
             .split_at_checked(CHECKSUM_OFFSET)
             .ok_or("its header is cut off")?;
@@ -179,16 +277,20 @@ impl Header {
         if fields.array::<8>()? != *MAGIC {
             return Err("it is no index file");
         }
-        if fields.u32()? != VERSION {
+        let version = fields.u32()?;
+        if ![VERSION, VERSION_BEFORE].contains(&version) {
             return Err("it is of another format");
         }
         if checksum != crc_fast::crc32_iscsi(checked).to_le_bytes() {
             return Err("its header does not match its checksum");
         }
-        Self::decode_fields(&mut fields)
+        Self::decode_fields(version, &mut fields)
     }
 
-    fn decode_fields(fields: &mut Fields<'_>) -> Result<Self, &'static str> {
+    fn decode_fields(
+        version: u32,
+        fields: &mut Fields<'_>,
+    ) -> Result<(Self, Directory), &'static str> {
         let (log_id, segment) = (fields.array()?, fields.u32()?);
         let (generation, highest_stream) = (fields.u64()?, StreamNumber(fields.u64()?));
         let [from, to, entries] = fields.words()?;
@@ -196,82 +298,56 @@ impl Header {
         for filter in &mut filters {
             *filter = FilterExtent::of_words(fields.words()?);
         }
-        let directory_checksum = fields.u32()?;
-        let mut sections = [Extent::default(); SECTIONS];
-        for extent in &mut sections {
-            let [rows, blocks] = fields.words()?;
-            *extent = Extent { rows, blocks };
-        }
-        Ok(Self {
-            origin: Origin {
-                log_id,
-                segment,
-                generation,
-                from,
-            },
+        let (sections, directory) = match version {
+            VERSION_BEFORE => {
+                let directory = Directory::Whole(fields.u32()?);
+                (Sections::decode(&ORDER_BEFORE, fields)?, directory)
+            }
+            _ => {
+                let sections = Sections::decode(&ORDER, fields)?;
+                let parts = Cut::of(sections.blocks_total()).parts();
+                (
+                    sections,
+                    Directory::InParts(Guards::decode(fields.0, parts)),
+                )
+            }
+        };
+        let origin = Origin {
+            log_id,
+            segment,
+            generation,
+            from,
+        };
+        let header = Self {
+            origin,
             to,
             entries,
             highest_stream,
             filters,
             sections,
-            directory_checksum,
-        })
+        };
+        Ok((header, directory))
     }
 
     /// The blocks of a section, counted behind the header.
     pub(super) fn blocks(&self, section: Section) -> Range<usize> {
-        let before = &self.sections[..section as usize];
-        let start = before.iter().map(|extent| extent.blocks as usize).sum();
+        let start = self.sections.starts[section as usize];
         start..start + self.extent(section).blocks as usize
     }
 
     pub(super) fn extent(&self, section: Section) -> Extent {
-        self.sections[section as usize]
+        self.sections.extents[section as usize]
     }
 
-    /// How many blocks there are behind the header.
+    /// How many blocks there are behind the header, without those of the directory.
     pub(super) fn blocks_total(&self) -> usize {
-        let blocks = self.sections.iter().map(|extent| extent.blocks as usize);
-        blocks.sum()
-    }
-
-    /// The length of a file with this header.
-    pub(super) fn file_bytes(&self) -> u64 {
-        let blocks = self.blocks_total() as u64;
-        block_offset(blocks) + blocks * Guard::BYTES as u64
+        self.sections.blocks_total()
     }
 }
 
-/// Where the block with that index behind the header begins; that of the first index behind the last is the directory.
+/// Where the block with that index behind the header begins; behind the last one that of the directory.
 pub(super) fn block_offset(index: u64) -> u64 {
     (index + 1) * BLOCK_BYTES as u64
-}
-
-/// What the directory says of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Guard {
-    /// What the block's first row is searched by.
-    pub(super) fence: u64,
-    /// CRC-32C of the block.
-    pub(super) checksum: u32,
-}
-
-impl Guard {
-    pub(super) const BYTES: usize = 12;
-
-    /// Reads a whole directory.
-    pub(super) fn decode_all(bytes: &[u8]) -> Vec<Self> {
-        let (guards, _) = bytes.as_chunks::<{ Self::BYTES }>();
-        guards.iter().map(Self::decode).collect()
-    }
-
-    fn decode(bytes: &[u8; Self::BYTES]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
-        Self {
-            fence: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            checksum: u32::from_le_bytes([i, j, k, l]),
-        }
-    }
 }
 
 /// Fields that follow each other.
@@ -306,6 +382,7 @@ impl Fields<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::directory::GUARDS;
     use super::*;
 
     fn header() -> Header {
@@ -327,37 +404,69 @@ mod tests {
                 },
                 bytes: ((1 << 20) + (2 << 13)) / seed,
             }),
-            sections: std::array::from_fn(|n| Extent {
+            sections: Sections::of(std::array::from_fn(|n| Extent {
                 rows: n as u32 * 100,
-                blocks: n as u32,
-            }),
-            directory_checksum: 0xDEAD_BEEF,
+                blocks: n as u32 * 100,
+            })),
         }
+    }
+
+    fn root() -> Guards {
+        let parts = Cut::of(header().blocks_total()).parts() as u32;
+        let guard = |part| Guard {
+            fence: u64::MAX - u64::from(part),
+            checksum: part,
+        };
+        (0..parts).map(guard).collect()
     }
 
     #[test]
     fn a_header_comes_back_as_it_was_written() {
-        let bytes = header().encode();
+        let bytes = header().encode(&root());
         assert_eq!(bytes.len(), BLOCK_BYTES);
-        assert_eq!(Header::decode(&bytes), Ok(header()));
+        let decoded = (header(), Directory::InParts(root()));
+        assert_eq!(Header::decode(&bytes), Ok(decoded));
         assert!(Header::decode(&bytes[..BLOCK_BYTES - 1]).is_err());
     }
 
     #[test]
-    fn sections_follow_each_other() {
-        let header = header();
-        assert_eq!(header.blocks(Section::FineFilter).start, 0);
-        let filter_ends = header.blocks(Section::CoarseFilter).end;
-        assert_eq!(header.blocks(Section::Offsets).start, filter_ends);
-        let last = header.blocks(Section::CheckpointNames);
-        assert_eq!(last.len(), SECTIONS - 1);
-        assert_eq!(last.end, header.blocks_total());
+    fn sections_follow_each_other_in_the_order_of_each_format() {
+        for order in [ORDER, ORDER_BEFORE] {
+            let mut header = header();
+            header.sections = Sections::in_order(&order, header.sections.extents);
+            let mut next = 0;
+            for section in order {
+                let blocks = header.blocks(section);
+                assert_eq!(blocks, next..next + section as usize * 100);
+                next = blocks.end;
+            }
+            assert_eq!(next, header.blocks_total());
+        }
+        let numbers = ORDER.map(|section| section as usize);
+        assert!(numbers.into_iter().eq(0..SECTIONS));
+    }
+
+    #[test]
+    fn the_largest_root_has_room() {
+        let mut header = header();
+        let mut extents = [Extent::default(); SECTIONS];
+        extents[0].blocks = (GUARDS * Cut::PARTS_MAX) as u32;
+        header.sections = Sections::of(extents);
+        let guard = Guard {
+            fence: 1,
+            checksum: 2,
+        };
+        let root: Guards = [guard; Cut::PARTS_MAX].into_iter().collect();
+        let bytes = header.encode(&root);
+        assert_eq!(bytes.len(), BLOCK_BYTES);
+        let decoded = (header, Directory::InParts(root));
+        assert_eq!(Header::decode(&bytes), Ok(decoded));
     }
 
     proptest! {
         #[test]
         fn a_flipped_bit_of_a_header_is_found(bit in 0..BLOCK_BYTES * 8) {
-            let mut bytes = header().encode();
+            let mut bytes = header().encode(&root());
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(Header::decode(&bytes).is_err());
         }

@@ -1,9 +1,10 @@
 //! An index in a file: written when its segment is sealed, and never changed. Those of several segments are merged into one
 //! of all of them.
 //!
-//! `span` says of what it is, `layout` what stands where, `writer` writes it, `merge` makes one of many, `blocks` reads and
-//! checks pieces of it, `search` finds rows in them, and [`SealedIndex`] answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing.
-//! The directory, a hundredth of the file, is read by the first question and kept; the filters too, when there were a few.
+//! `span` says of what it is, `layout` what stands where and `directory` what stands there of each block, `writer` writes it,
+//! `merge` makes one of many, `blocks` reads and checks pieces of it, `search` finds rows in them, and [`SealedIndex`] answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing.
+//! The header is read by the first question and kept, and so are the `parts` of the directory when one needs them; the
+//! filters, when there were a few.
 //! Blocks are mapped where the asker may wait, and checked once; else the few used last are kept. What a question will
 //! need of many files is asked for together, by what each of them `announce`s.
 //!
@@ -11,11 +12,13 @@
 
 mod announce;
 mod blocks;
+mod directory;
 mod layout;
 mod lookup;
 mod merge;
 mod nearby;
 mod packed;
+mod parts;
 mod recent;
 mod rows;
 mod search;

@@ -203,7 +203,7 @@ impl Blocks<'_> {
     /// Where the entry with that ordinal begins.
     pub(super) fn offset(&mut self, ordinal: u32) -> Result<u32> {
         let missing = self.damaged("the place of an entry is missing");
-        let Some(block) = self.last_candidate(Section::Offsets, ordinal.into()) else {
+        let Some(block) = self.last_candidate(Section::Offsets, ordinal.into())? else {
             return Err(missing);
         };
         let before = u64::from(ordinal).wrapping_sub(self.fence(block)) as usize;
@@ -216,7 +216,7 @@ impl Blocks<'_> {
 
     /// The greatest offset in a packed section that is not greater than `offset`.
     pub(super) fn floor(&mut self, section: Section, offset: u32) -> Result<Option<u32>> {
-        let Some(block) = self.last_candidate(section, offset.into()) else {
+        let Some(block) = self.last_candidate(section, offset.into())? else {
             return Ok(None);
         };
         match self.group_behind(block, offset)?.checked_sub(1) {
@@ -227,7 +227,7 @@ impl Blocks<'_> {
 
     /// The least offset in a packed section that is greater than `offset`.
     pub(super) fn above(&mut self, section: Section, offset: u32) -> Result<Option<u32>> {
-        let Some(block) = self.last_candidate(section, offset.into()) else {
+        let Some(block) = self.last_candidate(section, offset.into())? else {
             return Ok(None);
         };
         let behind = self.group_behind(block, offset)?;

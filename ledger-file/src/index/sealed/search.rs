@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 use super::blocks::{Blocks, Contents, Result};
+use super::directory::Guards;
 use super::layout::{BLOCK_BYTES, ROWS_OFFSET, Section, block_offset};
 use super::nearby::{around, expected, rank, share};
 use crate::index::IndexError;
@@ -11,25 +12,46 @@ use crate::index::IndexError;
 // Fences.
 impl Contents {
     /// The blocks of a section in which the first row may be that is not before `fence`. There is at least one, unless
-    /// the section has none.
-    pub(super) fn candidates(&self, section: Section, fence: u64) -> Range<usize> {
-        let blocks = self.header.blocks(section);
-        let Some(fences) = self.fences.get(blocks.clone()) else {
-            return blocks.start..blocks.start;
-        };
+    /// the section has none. `part` has the parts of the directory that this takes.
+    fn candidates<'c, E>(
+        &'c self,
+        section: Section,
+        fence: u64,
+        part: impl Fn(usize) -> std::result::Result<&'c Guards, E>,
+    ) -> std::result::Result<Range<usize>, E> {
+        let (directory, blocks) = (&self.directory, self.header.blocks(section));
+        let parts = directory.parts_of(&blocks, fence);
+        if parts.is_empty() {
+            return Ok(blocks);
+        }
+        let (start, fences) = directory.fences(parts.start, part(parts.start)?, &blocks);
         let first = rank(fences, expected(fences, fence), |other| other < fence);
-        let behind = rank(fences, first, |other| other <= fence);
-        blocks.start + first.saturating_sub(1)..blocks.start + behind.max(1).min(fences.len())
+        let behind = match parts.len() {
+            1 => start + rank(fences, first, |other| other <= fence),
+            _ => {
+                let last = parts.end - 1;
+                let (start, fences) = directory.fences(last, part(last)?, &blocks);
+                start + rank(fences, 0, |other| other <= fence)
+            }
+        };
+        let first = (start + first).saturating_sub(1).max(blocks.start);
+        Ok(first..behind.max(first + 1))
+    }
+
+    /// As [`candidates`](Self::candidates), if all that this takes was read.
+    fn known_candidates(&self, section: Section, fence: u64) -> Option<Range<usize>> {
+        let part = |part| self.directory.get(part).ok_or(());
+        self.candidates(section, fence, part).ok()
     }
 
     /// At which row of a block one with that fence is, if rows are as far from each other as they are on the average.
     /// Tags and hashes are.
     fn row_expected(&self, section: Section, block: usize, fence: u64) -> usize {
         let rows = rows_per_block(section);
-        let fences = &self.fences;
-        match (fences.get(block), fences.get(block + 1)) {
+        let fence_of = |block| self.directory.fence(block);
+        match (fence_of(block), fence_of(block + 1)) {
             (Some(from), Some(to)) if block + 1 < self.header.blocks(section).end => {
-                share(fence, *from, *to, rows as u64) as usize
+                share(fence, from, to, rows as u64) as usize
             }
             _ => rows / 2,
         }
@@ -37,33 +59,36 @@ impl Contents {
 }
 
 impl Blocks<'_> {
-    /// As that of the [contents](Contents::candidates).
-    pub(super) fn candidates(&self, section: Section, fence: u64) -> Range<usize> {
-        self.contents.candidates(section, fence)
+    /// As that of the [contents](Contents::candidates): reads the parts of the directory that this takes.
+    pub(super) fn candidates(&self, section: Section, fence: u64) -> Result<Range<usize>> {
+        let contents = self.contents;
+        contents.candidates(section, fence, |part| self.part(part))
     }
 
     /// The last block of a section whose first row is not behind `fence`.
-    pub(super) fn last_candidate(&self, section: Section, fence: u64) -> Option<usize> {
-        self.candidates(section, fence).last()
+    pub(super) fn last_candidate(&self, section: Section, fence: u64) -> Result<Option<usize>> {
+        Ok(self.candidates(section, fence)?.last())
     }
 
-    /// What the first row of a block is searched by.
+    /// What the first row of a block is searched by, which was a candidate or is the one behind.
     pub(super) fn fence(&self, block: usize) -> u64 {
-        self.contents.fences.get(block).copied().unwrap_or_default()
+        self.contents.directory.fence(block).unwrap_or_default()
     }
 }
 
 // Glances: at what a search is about to look at, for who only wants that to be in the processor's cache.
 impl Contents {
-    /// The fence near which one like that should be.
+    /// The fence near which one like that should be, if the part of the directory was read.
     pub(super) fn glance_at_fence(&self, section: Section, fence: u64) -> Option<&u64> {
-        let fences = self.fences.get(self.header.blocks(section))?;
+        let (directory, blocks) = (&self.directory, self.header.blocks(section));
+        let part = directory.parts_of(&blocks, fence).next()?;
+        let (_, fences) = directory.fences(part, directory.get(part)?, &blocks);
         fences.get(expected(fences, fence))
     }
 
     /// The rows among which one with that fence should be, if their block is in the map and was found to be right.
     pub(super) fn glance(&self, section: Section, fence: u64) -> Option<impl Iterator<Item = &u8>> {
-        let block = self.candidates(section, fence).last()?;
+        let block = self.known_candidates(section, fence)?.last()?;
         if !self.was_right(block) {
             return None;
         }
@@ -120,7 +145,7 @@ impl Blocks<'_> {
         before: impl Fn(&[u8; N]) -> bool,
     ) -> Result<u32> {
         let first = self.contents.header.blocks(section).start;
-        let candidates = self.candidates(section, fence);
+        let candidates = self.candidates(section, fence)?;
         let row = |block: usize| (block - first) * rows_per_block(section);
         let rows = row(candidates.start)..row(candidates.end).min(self.rows(section) as usize);
         let near = self.contents.row_expected(section, candidates.start, fence);

@@ -4,12 +4,14 @@ use std::sync::{Mutex, PoisonError};
 use ledger_core::Direction;
 use proptest::prelude::*;
 
+use super::directory::{Cut, GUARDS, Guard, Guards};
+use super::layout::Directory;
 use super::*;
 use crate::disk::{FileMap, Patience};
 use crate::format::StreamNumber;
 use crate::index::hash::mix;
 use crate::index::testing::{Fact, LAST, Model, facts, facts_and_rolls, text_hash};
-use crate::index::{ActiveIndex, EntryKeys, IndexError, Layer, Layers};
+use crate::index::{ActiveIndex, EntryKeys, IndexError, Layer, Layers, Window};
 use crate::sync::RwLock;
 
 /// A file in memory.
@@ -369,25 +371,41 @@ fn a_header_that_tells_of_too_few_rows_does_no_harm() {
     let index = sample();
     for (section, rows) in (0..layout::SECTIONS).flat_map(|it| [0, 1, 400].map(|rows| (it, rows))) {
         let mut bytes = written(&index);
-        let mut header = layout::Header::decode(&bytes[..layout::BLOCK_BYTES]).unwrap();
-        header.sections[section].rows = rows;
-        bytes[..layout::BLOCK_BYTES].copy_from_slice(&header.encode());
+        let (mut header, directory) = header_of(&bytes);
+        header.sections.extents[section].rows = rows;
+        bytes[..layout::BLOCK_BYTES].copy_from_slice(&header.encode(&root_of(directory)));
         let _either = ask_everything(opened(bytes, index.origin));
+    }
+}
+
+fn header_of(bytes: &[u8]) -> (layout::Header, Directory) {
+    layout::Header::decode(&bytes[..layout::BLOCK_BYTES]).unwrap()
+}
+
+fn root_of(directory: Directory) -> Guards {
+    match directory {
+        Directory::InParts(root) => root,
+        Directory::Whole(_) => panic!("it was just written"),
     }
 }
 
 /// Makes checksums match what is there.
 fn mend_checksums(bytes: &mut [u8]) {
-    let mut header = layout::Header::decode(&bytes[..layout::BLOCK_BYTES]).unwrap();
-    let directory = layout::block_offset(header.blocks_total() as u64) as usize;
-    for block in 0..header.blocks_total() {
-        let start = layout::block_offset(block as u64) as usize;
-        let checksum = crc_fast::crc32_iscsi(&bytes[start..start + layout::BLOCK_BYTES]);
-        let guard = directory + (block + 1) * layout::Guard::BYTES - 4;
-        bytes[guard..guard + 4].copy_from_slice(&checksum.to_le_bytes());
+    let (header, directory) = header_of(bytes);
+    let (mut root, cut) = (root_of(directory), Cut::of(header.blocks_total()));
+    for part in 0..cut.parts() {
+        let place = cut.bytes_of(part..part + 1);
+        let place = place.start as usize..place.end as usize;
+        for (nth, block) in cut.blocks_of(part).enumerate() {
+            let start = layout::block_offset(block as u64) as usize;
+            let checksum = crc_fast::crc32_iscsi(&bytes[start..start + layout::BLOCK_BYTES]);
+            let guard = nth / GUARDS * layout::BLOCK_BYTES + nth % GUARDS * Guard::BYTES;
+            let guard = place.start + guard + size_of::<u64>();
+            bytes[guard..guard + 4].copy_from_slice(&checksum.to_le_bytes());
+        }
+        root.checksums[part] = crc_fast::crc32_iscsi(&bytes[place]);
     }
-    header.directory_checksum = crc_fast::crc32_iscsi(&bytes[directory..]);
-    bytes[..layout::BLOCK_BYTES].copy_from_slice(&header.encode());
+    bytes[..layout::BLOCK_BYTES].copy_from_slice(&header.encode(&root));
 }
 
 #[test]
@@ -451,6 +469,34 @@ fn the_index_of_something_else_is_refused() {
     let file = Arc::new(Bytes::new(written(&index)));
     let shorter = SealedIndex::open(file, right, TO - 1).verify();
     assert!(matches!(shorter, Err(IndexError::Damaged { .. })));
+}
+
+#[test]
+fn of_the_directory_a_question_reads_the_parts_that_it_needs_and_no_others() {
+    let index = large(1);
+    let sealed = opened(written(&index), index.origin);
+    let directory = || &sealed.contents(Means::WAIT).unwrap().directory;
+    let parts = directory().cut.parts();
+    let read = || (0..parts).filter(|part| directory().get(*part).is_some());
+    assert_eq!(read().count(), 0);
+    let unread_bytes = sealed.heap_bytes();
+    let tag = KeyHash((mix(2 << 32 | 7) >> 32) as u32);
+    let window = Window {
+        ids: 0..u64::MAX,
+        direction: Direction::Ascending,
+        limit: 10,
+    };
+    let mut found = Vec::new();
+    sealed
+        .order_key(StreamNumber(7), tag, &window, Means::WAIT, &mut found)
+        .unwrap();
+    assert!(!found.is_empty());
+    let needed = read().count();
+    assert!(0 < needed && needed * 2 < parts, "{needed} of {parts}");
+    let guards_bytes = sealed.heap_bytes() - unread_bytes;
+    assert!(guards_bytes >= needed * directory::GUARDS * 12);
+    sealed.verify().unwrap();
+    assert_eq!(read().count(), parts);
 }
 
 #[test]

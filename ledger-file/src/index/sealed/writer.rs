@@ -13,9 +13,10 @@ use super::super::latest::Latest;
 use super::super::names::Names;
 use super::super::postings::Posting;
 use super::super::runs::Run;
+use super::directory::{Cut, Guard};
 use super::layout::{
-    BLOCK_BYTES, Extent, FILTERS, FilterExtent, Guard, Header, ROWS_OFFSET, SECTIONS, START_BYTES,
-    Section, block_offset,
+    BLOCK_BYTES, Extent, FILTERS, FilterExtent, Header, ROWS_OFFSET, SECTIONS, START_BYTES,
+    Section, Sections, block_offset,
 };
 use super::packed;
 use crate::disk::{DiskFile, write_all_at};
@@ -30,15 +31,15 @@ pub(crate) fn write(index: &ActiveIndex, to: u32, file: &dyn DiskFile) -> io::Re
     let mut writer = Writer::new(file);
     writer.filter(&filter_of(Grain::Fine, fine_tags(index)))?;
     writer.filter(&filter_of(Grain::Coarse, coarse_tags(index)))?;
-    let offsets = index.offsets.pieces();
-    writer.packed(Section::Offsets, offsets, |ordinal, _| ordinal as u64)?;
-    let frames = [index.frames.as_slice()].into_iter();
-    writer.packed(Section::Frames, frames, |_, offset| offset.into())?;
     writer.latest(Section::DedupKeys, &index.dedup_keys)?;
     writer.latest(Section::NameRecords, &index.name_records)?;
     writer.latest(Section::CheckpointRecords, &index.checkpoint_records)?;
     writer.order_keys(index)?;
     writer.postings(index)?;
+    let offsets = index.offsets.pieces();
+    writer.packed(Section::Offsets, offsets, |ordinal, _| ordinal as u64)?;
+    let frames = [index.frames.as_slice()].into_iter();
+    writer.packed(Section::Frames, frames, |_, offset| offset.into())?;
     writer.runs(index)?;
     writer.changes(index)?;
     writer.expiring(&index.expiring)?;
@@ -106,7 +107,8 @@ pub(super) struct Writer<'a> {
     written: u64,
     /// Where the rows of the block begin in it.
     starts: Vec<u16>,
-    directory: Vec<u8>,
+    /// Of the blocks; that of the block that is being filled has no checksum yet.
+    directory: Vec<Guard>,
     filters: [FilterExtent; FILTERS],
     sections: [Extent; SECTIONS],
 }
@@ -140,7 +142,7 @@ impl<'a> Writer<'a> {
         }
         if self.starts.is_empty() {
             self.buffer.extend_from_slice(&[0; ROWS_OFFSET]);
-            self.directory.extend_from_slice(&fence.to_le_bytes());
+            self.directory.push(Guard { fence, checksum: 0 });
             self.sections[section as usize].blocks += 1;
         }
         self.starts.push((self.buffer.len() - self.block) as u16);
@@ -163,8 +165,9 @@ impl<'a> Writer<'a> {
                 place.copy_from_slice(&start.to_le_bytes());
             }
         }
-        let checksum = crc_fast::crc32_iscsi(block);
-        self.directory.extend_from_slice(&checksum.to_le_bytes());
+        if let Some(guard) = self.directory.last_mut() {
+            guard.checksum = crc_fast::crc32_iscsi(block);
+        }
         self.block = self.buffer.len();
         self.starts.clear();
         if self.buffer.len() >= BUFFER_BYTES {
@@ -184,19 +187,19 @@ impl<'a> Writer<'a> {
     /// Writes the directory, and the header that makes the file one. Answers how many bytes it has.
     pub(super) fn finish(mut self, summary: Summary) -> io::Result<u64> {
         self.flush()?;
-        write_all_at(self.file, &self.directory, self.written)?;
+        let cut = Cut::of(self.directory.len());
+        let (directory, root) = cut.encode(&self.directory);
+        write_all_at(self.file, &directory, self.written)?;
         let header = Header {
             origin: summary.origin,
             to: summary.to,
             entries: summary.entries,
             highest_stream: summary.highest_stream,
             filters: self.filters,
-            sections: self.sections,
-            directory_checksum: crc_fast::crc32_iscsi(&self.directory),
+            sections: Sections::of(self.sections),
         };
-        write_all_at(self.file, &header.encode(), 0)?;
-        debug_assert_eq!(self.directory.len() % Guard::BYTES, 0);
-        Ok(header.file_bytes())
+        write_all_at(self.file, &header.encode(&root), 0)?;
+        Ok(cut.end())
     }
 }
 

@@ -67,8 +67,6 @@ impl Merge<'_> {
         };
         merging.filter(Grain::Fine)?;
         merging.filter(Grain::Coarse)?;
-        merging.packed(Section::Offsets, |nth, _| nth as u64)?;
-        merging.packed(Section::Frames, |_, offset| offset.into())?;
         merging.facts(Section::DedupKeys, |member, place| member.ordinal(place))?;
         merging.facts(Section::NameRecords, |member, place| member.offset(place))?;
         merging.facts(Section::CheckpointRecords, |member, place| {
@@ -76,6 +74,8 @@ impl Merge<'_> {
         })?;
         merging.order_keys()?;
         merging.postings()?;
+        merging.packed(Section::Offsets, |nth, _| nth as u64)?;
+        merging.packed(Section::Frames, |_, offset| offset.into())?;
         merging.runs()?;
         merging.changes()?;
         merging.expiring()?;
