@@ -6,8 +6,9 @@ use smallvec::SmallVec;
 
 use super::SealedIndex;
 use super::blocks::{Blocks, Result};
-use super::layout::{BLOCK_BYTES, Section, block_offset};
+use super::layout::{BLOCK_BYTES, block_offset};
 use super::rows::OrderKeyList;
+use super::sections::Section;
 use crate::disk::DiskFile;
 use crate::format::StreamNumber;
 use crate::index::hash::{KeyHash, mix};
@@ -69,7 +70,9 @@ impl SealedIndex {
         let blocks = self.blocks(means)?;
         let mut places = Places::default();
         for (section, fence) in searched(stream, tag) {
-            blocks.ask_for(blocks.candidates(section, fence)?, &mut places);
+            let candidates = blocks.candidates(section, fence)?;
+            let guessed = candidates.end.min(candidates.start + GUESSED_MAX);
+            blocks.ask_for(candidates.start..guessed, &mut places);
         }
         let frames = blocks.contents.header.blocks(Section::Frames);
         if frames.len() <= GUESSED_MAX {

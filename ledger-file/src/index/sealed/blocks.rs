@@ -9,11 +9,12 @@ use smallvec::SmallVec;
 
 use super::directory::{Cut, Guards};
 use super::layout::{
-    BLOCK_BYTES, Directory, FILTERS, Header, ROWS_OFFSET, START_BYTES, Section, block_offset,
+    BLOCK_BYTES, Directory, FILTERS, Header, ROWS_OFFSET, START_BYTES, block_offset,
 };
 use super::parts::Parts;
 use super::recent::Recent;
 use super::rows::FirstRun;
+use super::sections::Section;
 use super::writer::FINGERPRINTS_OF_A_ROW;
 use crate::disk::{DiskFile, FileMap, Patience, read_exact_at};
 use crate::fault::{Mistake, is_planted};

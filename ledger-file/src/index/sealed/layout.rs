@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::super::Origin;
 use super::super::filter::{Grain, Shape};
 use super::directory::{Cut, Guard, Guards};
+use super::sections::{Extent, ORDER, ORDER_BEFORE, Section, Sections};
 use crate::format::StreamNumber;
 
 /// The bytes of a block; the header is one, too.
@@ -30,152 +31,6 @@ const VERSION: u32 = 3;
 
 /// The format before, which is read: its sections have another order, and its directory is in one piece.
 const VERSION_BEFORE: u32 = 2;
-
-/// The parts of an index file, in their order: what a question about an order key goes to lies together, and so does what
-/// the directory says of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Section {
-    /// The fingerprints of the filter over dedup keys, names and checkpoints, as many in a row as fit.
-    FineFilter,
-    /// Those of the filter over order keys, streams, and streams with changes.
-    CoarseFilter,
-    /// Tag, ordinal.
-    DedupKeys,
-    /// Tag, offset of a record.
-    NameRecords,
-    /// Tag, offset of a record.
-    CheckpointRecords,
-    /// Tag, ordinal or first row of `Postings`, count. A count of one: the ordinal itself.
-    OrderKeys,
-    /// Ordinals, ascending for each order key.
-    Postings,
-    /// Where each entry begins, by ordinal; packed.
-    Offsets,
-    /// Where each frame begins; packed.
-    Frames,
-    /// Stream, first id, first ordinal, count, offset of the first record; in the order of the streams' hashes, then of
-    /// the ids.
-    Runs,
-    /// Stream, id, topic, offset of a record; in this order.
-    Changes,
-    /// Ordinals of entries that have an `expires_at`.
-    Expiring,
-    /// Names of streams, in byte order.
-    Names,
-    /// Names of checkpoints behind the numbers of their streams, in byte order.
-    CheckpointNames,
-}
-
-pub(super) const SECTIONS: usize = Section::CheckpointNames as usize + 1;
-
-/// All sections, in their order.
-const ORDER: [Section; SECTIONS] = [
-    Section::FineFilter,
-    Section::CoarseFilter,
-    Section::DedupKeys,
-    Section::NameRecords,
-    Section::CheckpointRecords,
-    Section::OrderKeys,
-    Section::Postings,
-    Section::Offsets,
-    Section::Frames,
-    Section::Runs,
-    Section::Changes,
-    Section::Expiring,
-    Section::Names,
-    Section::CheckpointNames,
-];
-
-/// The order that they had before.
-const ORDER_BEFORE: [Section; SECTIONS] = [
-    Section::FineFilter,
-    Section::CoarseFilter,
-    Section::Offsets,
-    Section::Frames,
-    Section::DedupKeys,
-    Section::NameRecords,
-    Section::CheckpointRecords,
-    Section::OrderKeys,
-    Section::Postings,
-    Section::Runs,
-    Section::Changes,
-    Section::Expiring,
-    Section::Names,
-    Section::CheckpointNames,
-];
-
-impl Section {
-    /// The bytes of a row; none if they differ.
-    pub(super) fn row_bytes(self) -> Option<usize> {
-        match self {
-            Self::Postings | Self::Expiring => Some(4),
-            Self::DedupKeys | Self::NameRecords | Self::CheckpointRecords => Some(8),
-            Self::OrderKeys => Some(12),
-            Self::Changes => Some(24),
-            Self::Runs => Some(28),
-            Self::FineFilter
-            | Self::CoarseFilter
-            | Self::Offsets
-            | Self::Frames
-            | Self::Names
-            | Self::CheckpointNames => None,
-        }
-    }
-}
-
-impl From<Grain> for Section {
-    fn from(grain: Grain) -> Self {
-        match grain {
-            Grain::Fine => Self::FineFilter,
-            Grain::Coarse => Self::CoarseFilter,
-        }
-    }
-}
-
-/// How large a section is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extent {
-    pub(super) rows: u32,
-    pub(super) blocks: u32,
-}
-
-/// How large the sections are, and where each begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sections {
-    pub(super) extents: [Extent; SECTIONS],
-    /// The first block of each, counted behind the header.
-    starts: [usize; SECTIONS],
-}
-
-impl Sections {
-    pub(super) fn of(extents: [Extent; SECTIONS]) -> Self {
-        Self::in_order(&ORDER, extents)
-    }
-
-    fn in_order(order: &[Section; SECTIONS], extents: [Extent; SECTIONS]) -> Self {
-        let (mut starts, mut next) = ([0; SECTIONS], 0);
-        for section in order.map(|section| section as usize) {
-            starts[section] = next;
-            next += extents[section].blocks as usize;
-        }
-        Self { extents, starts }
-    }
-
-    /// Reads the extents of sections in an order.
-    fn decode(order: &[Section; SECTIONS], fields: &mut Fields<'_>) -> Result<Self, &'static str> {
-        let mut extents = [Extent::default(); SECTIONS];
-        for section in order {
-            let [rows, blocks] = fields.words()?;
-            extents[*section as usize] = Extent { rows, blocks };
-        }
-        Ok(Self::in_order(order, extents))
-    }
-
-    fn blocks_total(&self) -> usize {
-        let blocks = self.extents.iter().map(|extent| extent.blocks as usize);
-        blocks.sum()
-    }
-}
 
 /// What the header says of the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -331,8 +186,7 @@ impl Header {
 
     /// The blocks of a section, counted behind the header.
     pub(super) fn blocks(&self, section: Section) -> Range<usize> {
-        let start = self.sections.starts[section as usize];
-        start..start + self.extent(section).blocks as usize
+        self.sections.blocks(section)
     }
 
     pub(super) fn extent(&self, section: Section) -> Extent {
@@ -369,7 +223,7 @@ impl Fields<'_> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    fn words<const N: usize>(&mut self) -> Result<[u32; N], &'static str> {
+    pub(super) fn words<const N: usize>(&mut self) -> Result<[u32; N], &'static str> {
         let mut words = [0; N];
         for word in &mut words {
             *word = self.u32()?;
@@ -383,6 +237,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::directory::GUARDS;
+    use super::super::sections::SECTIONS;
     use super::*;
 
     fn header() -> Header {
@@ -427,23 +282,6 @@ mod tests {
         let decoded = (header(), Directory::InParts(root()));
         assert_eq!(Header::decode(&bytes), Ok(decoded));
         assert!(Header::decode(&bytes[..BLOCK_BYTES - 1]).is_err());
-    }
-
-    #[test]
-    fn sections_follow_each_other_in_the_order_of_each_format() {
-        for order in [ORDER, ORDER_BEFORE] {
-            let mut header = header();
-            header.sections = Sections::in_order(&order, header.sections.extents);
-            let mut next = 0;
-            for section in order {
-                let blocks = header.blocks(section);
-                assert_eq!(blocks, next..next + section as usize * 100);
-                next = blocks.end;
-            }
-            assert_eq!(next, header.blocks_total());
-        }
-        let numbers = ORDER.map(|section| section as usize);
-        assert!(numbers.into_iter().eq(0..SECTIONS));
     }
 
     #[test]

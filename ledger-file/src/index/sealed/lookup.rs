@@ -6,8 +6,8 @@ use ledger_core::Direction;
 
 use super::SealedIndex;
 use super::blocks::{Blocks, Result};
-use super::layout::Section;
 use super::rows::{FirstRun, Run, word};
+use super::sections::Section;
 use super::writer::prefix;
 use crate::format::{Position, StreamNumber};
 use crate::index::active::{CANDIDATES, Candidates};

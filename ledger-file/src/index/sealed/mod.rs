@@ -1,7 +1,7 @@
 //! An index in a file: written when its segment is sealed, and never changed. Those of several segments are merged into one
 //! of all of them.
 //!
-//! `span` says of what it is, `layout` what stands where and `directory` what stands there of each block, `writer` writes it,
+//! `span` says of what it is, `layout` what stands where, in which `sections`, and `directory` what stands there of each block, `writer` writes it,
 //! `merge` makes one of many, `blocks` reads and checks pieces of it, `search` finds rows in them, and [`SealedIndex`] answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing.
 //! The header is read by the first question and kept, and so are the `parts` of the directory when one needs them; the
 //! filters, when there were a few.
@@ -22,6 +22,7 @@ mod parts;
 mod recent;
 mod rows;
 mod search;
+mod sections;
 mod span;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@ use std::ops::Range;
 use ledger_core::Direction;
 
 use super::blocks::{Blocks, Result};
-use super::layout::Section;
 use super::packed::{GROUP, Group};
+use super::sections::Section;
 use crate::format::StreamNumber;
 use crate::index::active::Candidates;
 use crate::index::change::{ChangeRow, Topic};

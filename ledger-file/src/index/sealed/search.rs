@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use super::blocks::{Blocks, Contents, Result};
 use super::directory::Guards;
-use super::layout::{BLOCK_BYTES, ROWS_OFFSET, Section, block_offset};
+use super::layout::{BLOCK_BYTES, ROWS_OFFSET, block_offset};
 use super::nearby::{around, expected, rank, share};
+use super::sections::Section;
 use crate::index::IndexError;
 
 // Fences.

@@ -15,10 +15,10 @@ use super::super::postings::Posting;
 use super::super::runs::Run;
 use super::directory::{Cut, Guard};
 use super::layout::{
-    BLOCK_BYTES, Extent, FILTERS, FilterExtent, Header, ROWS_OFFSET, SECTIONS, START_BYTES,
-    Section, Sections, block_offset,
+    BLOCK_BYTES, FILTERS, FilterExtent, Header, ROWS_OFFSET, START_BYTES, block_offset,
 };
 use super::packed;
+use super::sections::{Extent, SECTIONS, Section, Sections};
 use crate::disk::{DiskFile, write_all_at};
 use crate::format::StreamNumber;
 

@@ -2,9 +2,9 @@
 
 use super::{Merging, Result};
 use crate::index::filter::{Filter, Grain};
-use crate::index::sealed::layout::Section;
 use crate::index::sealed::packed::{self, GROUP};
 use crate::index::sealed::rows::word;
+use crate::index::sealed::sections::Section;
 
 // Sections whose rows lie one index behind the other.
 impl Merging<'_> {

@@ -5,8 +5,8 @@ use smallvec::SmallVec;
 use super::member::{Cursor, Member};
 use super::{Merging, ROWS_BETWEEN_LOOKS, Result};
 use crate::index::sealed::blocks::Blocks;
-use crate::index::sealed::layout::Section;
 use crate::index::sealed::rows::word;
+use crate::index::sealed::sections::Section;
 use crate::index::sealed::writer::words;
 
 /// The list of an order key in one index: which, where, and how many.

@@ -6,9 +6,10 @@ use crate::index::filter::Grain;
 use crate::index::hash::{changes_tag, stream_tag};
 use crate::index::sealed::SealedIndex;
 use crate::index::sealed::blocks::Blocks;
-use crate::index::sealed::layout::{ROWS_OFFSET, Section};
+use crate::index::sealed::layout::ROWS_OFFSET;
 use crate::index::sealed::merge::MergeError;
 use crate::index::sealed::rows::{long, word};
+use crate::index::sealed::sections::Section;
 use crate::index::sealed::span::Piece;
 use crate::index::{IndexError, Means};
 

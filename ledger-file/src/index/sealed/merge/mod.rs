@@ -17,7 +17,7 @@ use std::io;
 use member::Member;
 
 use super::SealedIndex;
-use super::layout::Section;
+use super::sections::Section;
 use super::span::Span;
 use super::writer::{Summary, Writer};
 use crate::disk::DiskFile;

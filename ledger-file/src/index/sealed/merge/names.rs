@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::member::Member;
 use super::{Merging, ROWS_BETWEEN_LOOKS, Result};
 use crate::index::sealed::blocks::Blocks;
-use crate::index::sealed::layout::Section;
+use crate::index::sealed::sections::Section;
 
 // Names.
 impl Merging<'_> {

@@ -6,8 +6,8 @@ use super::member::{Cursor, Member};
 use super::{Merging, ROWS_BETWEEN_LOOKS, Result};
 use crate::index::change::ChangeRow;
 use crate::index::hash::mix;
-use crate::index::sealed::layout::Section;
 use crate::index::sealed::rows::{change, long, word};
+use crate::index::sealed::sections::Section;
 use crate::index::sealed::writer::{Writer, words};
 
 // Sections that are sorted.
