@@ -28,9 +28,11 @@ const GUARDS: usize = BLOCK_BYTES / 12;
 /// Bytes as an index file, as they are; and as what stands in one, with the checksums that belong to it.
 pub fn index(bytes: &[u8]) {
     for file in [bytes.to_vec(), file_of(Source(bytes))] {
+        // Many blocks may hold lists that are all of them: merging would write these as often as there are any.
+        let is_small = file.len() < GUARDS * BLOCK_BYTES;
         let index = SealedIndex::open(Arc::new(Memory(Mutex::new(file))), ORIGIN, TO);
         let _either = index.verify();
-        let merged = merged(&index);
+        let merged = is_small.then(|| merged(&index)).flatten();
         for index in [Some(index), merged].into_iter().flatten() {
             let layers = Layers::new(vec![Layer::Sealed(Arc::new(index))]);
             // Twice: the filter is not read before some questions were asked.

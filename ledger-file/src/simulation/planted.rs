@@ -173,7 +173,9 @@ fn swapped_indexes(seed: u64) -> Result<(), Finding> {
     let log = at_rest(seed, true)?;
     let indexes = log.files(|name| matches!(name, FileName::Index { .. }));
     for pair in indexes.windows(2) {
-        let other = log.bytes(&pair[1]);
+        let mut other = log.bytes(&pair[1]);
+        // An index may end with zeroes, and is not one without them.
+        other.resize(log.len(&pair[1]) as usize, 0);
         let mut damaged = log.with_cut(&pair[0], 0);
         let number = damaged.find(&pair[0]).expect("it is one of its files");
         damaged.file_mut(number).write(&other, 0);
