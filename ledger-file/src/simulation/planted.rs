@@ -35,11 +35,12 @@ const STAGED: Setup = Setup {
 /// assertion was faster.
 fn assert_found(mistake: Mistake, look: impl Fn(u64) -> Result<(), Finding>) {
     let found = (0..HISTORIES).find_map(|seed| {
-        assert_eq!(look(seed), Ok(()), "without {mistake:?}");
         let looked = catch_unwind(AssertUnwindSafe(|| fault::with(mistake, || look(seed))));
-        looked.unwrap_or_else(|_| Err("it panicked".into())).err()
+        let looked = looked.unwrap_or_else(|_| Err("it panicked".into()));
+        looked.err().map(|finding| (seed, finding))
     });
-    let found = found.unwrap_or_else(|| panic!("{mistake:?} was not found"));
+    let (seed, found) = found.unwrap_or_else(|| panic!("{mistake:?} was not found"));
+    assert_eq!(look(seed), Ok(()), "without {mistake:?}");
     println!("{mistake:?}: {}", found.lines().next().unwrap_or_default());
 }
 
