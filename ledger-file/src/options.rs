@@ -64,7 +64,8 @@ pub struct FileOptions {
     /// `Sync` only. A single caller never waits. Default: 60 us.
     pub group_wait: Duration,
     /// How much memory may remember the state of streams, in bytes. A stream that is not remembered costs a look into
-    /// the indexes at its next append; one that is takes about 25 bytes and its name. Default: 28 MiB.
+    /// the indexes at its next append; one that is takes about 25 bytes and its name. If they are many, closing the log keeps them in a file of at most that size,
+    /// which is read again once 64 streams had to be looked up. Default: 28 MiB.
     pub stream_cache_bytes: usize,
     /// Whether full segments and their indexes are read as mapped memory where a caller may wait: no call of the system and no copy. A
     /// disk that fails to deliver a page then ends the process with a signal, where a read would answer

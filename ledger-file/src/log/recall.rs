@@ -1,7 +1,6 @@
 //! What was known of streams when the log was closed: kept then, and recalled once several had to be looked up.
 
-use super::resting;
-use super::resting::Identity;
+use super::resting::{self, Identity};
 use super::shared::Shared;
 use super::writer::Turn;
 use crate::disk::Patience;
