@@ -1,5 +1,7 @@
 //! Appending: what becomes of each entry is decided first, for all streams, and then one frame is written.
 
+use std::borrow::Cow;
+
 use ledger_core::{Condition, StreamName, Timestamp};
 
 use super::plan::{Plans, Scratch};
@@ -10,20 +12,21 @@ use crate::format::{APPEND_OVERHEAD_BYTES_MAX, FRAME_OVERHEAD_BYTES_MAX, NewReco
 
 /// What can be appended: owned entries, or records that borrow.
 pub(super) trait AsRecord {
-    fn as_record(&self) -> NewRecord<'_>;
+    /// The record. One that is there is not copied: in a loop over many that takes as long as what the loop is for.
+    fn as_record(&self) -> Cow<'_, NewRecord<'_>>;
 }
 
 impl AsRecord for NewRecord<'_> {
     #[inline]
-    fn as_record(&self) -> NewRecord<'_> {
-        *self
+    fn as_record(&self) -> Cow<'_, NewRecord<'_>> {
+        Cow::Borrowed(self)
     }
 }
 
 impl AsRecord for ledger_core::NewEntry {
     #[inline]
-    fn as_record(&self) -> NewRecord<'_> {
-        self.into()
+    fn as_record(&self) -> Cow<'_, NewRecord<'_>> {
+        Cow::Owned(self.into())
     }
 }
 
