@@ -7,29 +7,33 @@ use super::hash::KeyHash;
 pub(crate) struct BatchKeys {
     /// Each a tag above a position, or [`FREE`]; as many as a power of two, at least half of them free.
     slots: Vec<u64>,
+    /// As many tags where only these matter, or [`NO_TAG`].
+    tags: Vec<u32>,
 }
 
 /// No pair: a batch has fewer positions.
 const FREE: u64 = u64::MAX;
 
+/// What no tag is taken for: a tag of zero is taken for the next.
+const NO_TAG: u32 = 0;
+
 impl BatchKeys {
     /// Forgets the batch before, and makes room for `count` keys.
     pub(crate) fn begin(&mut self, count: usize) {
         self.slots.clear();
-        self.slots.resize((2 * count).next_power_of_two(), FREE);
+        self.slots.resize(slots_for(count), FREE);
     }
 
-    /// Whether two of `hashes` are the same. What was there before is forgotten.
-    pub(crate) fn is_any_twice(&mut self, hashes: &[KeyHash]) -> bool {
+    /// Whether two of `hashes` may be the same: hardly ever if they are not.
+    pub(crate) fn may_be_twice(&mut self, hashes: &[KeyHash]) -> bool {
         if hashes.len() < 2 {
             return false;
         }
-        self.begin(hashes.len());
-        hashes.iter().zip(0..).any(|(hash, position)| {
-            let is_there = self.get(*hash).next().is_some();
-            self.insert(*hash, position);
-            is_there
-        })
+        let slots = slots_for(hashes.len());
+        self.tags.clear();
+        self.tags.resize(slots, NO_TAG);
+        let tags = &mut self.tags[..];
+        !hashes.iter().all(|KeyHash(tag)| add_new(tags, *tag))
     }
 
     /// Adds the key of the entry at `position`. There must be room.
@@ -60,6 +64,27 @@ impl BatchKeys {
     }
 }
 
+/// So many that at least half of them stay free.
+fn slots_for(count: usize) -> usize {
+    (2 * count).next_power_of_two()
+}
+
+/// Adds a tag to as many slots as a power of two, unless it is there.
+#[inline]
+fn add_new(slots: &mut [u32], tag: u32) -> bool {
+    let tag = tag.max(NO_TAG + 1);
+    let last = slots.len() - 1;
+    let mut slot = tag as usize & last;
+    while slots[slot] != NO_TAG {
+        if slots[slot] == tag {
+            return false;
+        }
+        slot = (slot + 1) & last;
+    }
+    slots[slot] = tag;
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -79,9 +104,10 @@ mod tests {
                     keys.insert(KeyHash(tag), position);
                 }
             }
-            let different: std::collections::BTreeSet<_> = tags.iter().collect();
+            // Zero is taken for one.
+            let different: std::collections::BTreeSet<_> = tags.iter().map(|tag| (*tag).max(1)).collect();
             let hashes: Vec<_> = tags.iter().copied().map(KeyHash).collect();
-            prop_assert_eq!(BatchKeys::default().is_any_twice(&hashes), different.len() < tags.len());
+            prop_assert_eq!(keys.may_be_twice(&hashes), different.len() < tags.len());
             for tag in before.iter().chain(&tags) {
                 let positions = (0..).zip(&tags).filter(|(_, other)| *other == tag);
                 prop_assert!(keys.get(KeyHash(*tag)).eq(positions.map(|(position, _)| position)));

@@ -88,7 +88,7 @@ impl Turn<'_> {
             hashes, batch_keys, ..
         } = &mut self.writer.scratch;
         view.look().dedup_keys(stream, hashes, &mut holders)?;
-        Ok(!holders.is_empty() || batch_keys.is_any_twice(hashes))
+        Ok(!holders.is_empty() || batch_keys.may_be_twice(hashes))
     }
 }
 
