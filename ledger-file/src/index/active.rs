@@ -127,14 +127,14 @@ impl ActiveIndex {
 
     /// Says that entries with these keys are pushed next, each with [`push_offset`](Self::push_offset): one kind of keys after
     /// the other, so that what they need of memory is loaded for many at the same time.
-    pub(crate) fn push_keys(&mut self, keys: impl Iterator<Item = EntryKeys> + Clone) {
-        let keys = (self.entries()..).zip(keys);
-        let dedup_keys = keys.clone();
-        let tag = |(ordinal, keys): (u32, EntryKeys)| Some((keys.dedup?.0, ordinal));
-        self.dedup_keys.push_all(dedup_keys.filter_map(tag));
-        for (ordinal, keys) in keys {
-            self.push_order_key(ordinal, keys);
-            self.push_expiry(ordinal, keys);
+    pub(crate) fn push_keys(&mut self, keys: &[EntryKeys]) {
+        let first = self.entries();
+        let numbered = || (first..).zip(keys);
+        let dedup_key = |(ordinal, keys): (u32, &EntryKeys)| Some((keys.dedup?.0, ordinal));
+        self.dedup_keys.push_all(numbered().filter_map(dedup_key));
+        for (ordinal, keys) in numbered() {
+            self.push_order_key(ordinal, *keys);
+            self.push_expiry(ordinal, *keys);
         }
     }
 

@@ -33,32 +33,33 @@ impl Latest {
     /// Says that `tag` is at `place`, greater than all places before.
     #[inline]
     pub(super) fn push(&mut self, tag: u32, place: u32) {
-        if self.seen.is_full() {
-            self.widen();
-        }
-        self.seen.add(tag);
         self.places.push(tag, place);
+        match self.seen.has_room(1) {
+            true => self.seen.add([tag]),
+            false => self.widen(1),
+        }
     }
 
     /// As [`push`](Self::push), for many: first all places, then all tags, so that what each needs of memory is loaded for
     /// many at the same time.
+    #[inline]
     pub(super) fn push_all(&mut self, pairs: impl Iterator<Item = (u32, u32)> + Clone) {
+        let mut count = 0;
         for (tag, place) in pairs.clone() {
             self.places.push(tag, place);
+            count += 1;
         }
-        for (tag, _) in pairs {
-            if self.seen.is_full() {
-                self.widen();
-            }
-            self.seen.add(tag);
+        match self.seen.has_room(count) {
+            true => self.seen.add(pairs.map(|(tag, _)| tag)),
+            false => self.widen(count),
         }
     }
 
-    /// Makes room for more tags.
+    /// Makes room for the tags of places that were pushed last, so `many`, and sees all tags again, these too.
     #[cold]
-    fn widen(&mut self) {
-        let mut wider = self.seen.wider();
-        self.places.tags().for_each(|tag| wider.add(tag));
+    fn widen(&mut self, many: usize) {
+        let mut wider = self.seen.wider(many);
+        wider.add(self.places.tags());
         self.seen = wider;
     }
 

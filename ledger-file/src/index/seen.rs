@@ -45,9 +45,9 @@ impl Seen {
         }
     }
 
-    /// An empty set with more room: so much that little is added again and again.
-    pub(super) fn wider(&self) -> Self {
-        Self::with_room(WIDER * self.room())
+    /// An empty set with more room, for `tags` more at least: so much that little is added again and again.
+    pub(super) fn wider(&self, tags: usize) -> Self {
+        Self::with_room((WIDER * self.room()).max(self.tags + tags))
     }
 
     /// How many tags there is room for.
@@ -69,38 +69,41 @@ impl Seen {
         self.words.len()
     }
 
-    /// Whether it was given as many tags as it has room for.
+    /// Whether there is room for so many `tags` more.
     #[inline]
-    pub(super) fn is_full(&self) -> bool {
-        self.tags >= self.room()
+    pub(super) fn has_room(&self, tags: usize) -> bool {
+        self.tags + tags <= self.room()
     }
 
-    /// Adds a tag; there is room for it.
+    /// Adds tags; there is room for them.
     #[inline]
-    pub(super) fn add(&mut self, tag: u32) {
-        let index = self.index(tag);
-        let word = &mut self.words.as_chunks_mut().0[index];
-        *word = (u64::from_ne_bytes(*word) | bits(tag)).to_ne_bytes();
-        self.tags += 1;
+    pub(super) fn add(&mut self, tags: impl IntoIterator<Item = u32>) {
+        let words: &mut [Word] = self.words.as_chunks_mut().0;
+        for tag in tags {
+            let word = &mut words[index(tag, words.len())];
+            *word = (u64::from_ne_bytes(*word) | bits(tag)).to_ne_bytes();
+            self.tags += 1;
+        }
     }
 
     /// Whether the tag may have been added.
     #[inline]
     pub(super) fn may_have(&self, tag: u32) -> bool {
-        let word = self.words().get(self.index(tag));
+        let words = self.words();
+        let word = words.get(index(tag, words.len()));
         word.is_some_and(|word| !u64::from_ne_bytes(*word) & bits(tag) == 0)
-    }
-
-    /// The upper bits of a tag tell its word.
-    #[inline]
-    fn index(&self, tag: u32) -> usize {
-        ((u64::from(tag) * self.words().len() as u64) >> 32) as usize
     }
 
     #[inline]
     fn words(&self) -> &[Word] {
         self.words.as_chunks().0
     }
+}
+
+/// The upper bits of a tag tell which of some words it has.
+#[inline]
+fn index(tag: u32, words: usize) -> usize {
+    ((u64::from(tag) * words as u64) >> 32) as usize
 }
 
 /// The lower bits of a tag tell which two bits of its word it has, at times the same.
@@ -124,7 +127,7 @@ mod tests {
     fn it_has_every_tag_and_few_others() {
         for count in [1, 100, 10_000, 500_000] {
             let mut seen = Seen::with_room(count as usize);
-            tags(0..count).for_each(|tag| seen.add(tag));
+            seen.add(tags(0..count));
             assert!(tags(0..count).all(|tag| seen.may_have(tag)));
             let there: BTreeSet<u32> = tags(0..count).collect();
             let wrong = |tag: &u32| seen.may_have(*tag) && !there.contains(tag);
@@ -138,16 +141,16 @@ mod tests {
         let mut seen = Seen::with_room(4_096);
         assert_eq!(seen.bytes(), 8_192);
         for tag in tags(0..4_096) {
-            assert!(!seen.is_full());
-            seen.add(tag);
+            assert!(seen.has_room(1));
+            seen.add([tag]);
         }
-        assert!(seen.is_full());
+        assert!(seen.has_room(0) && !seen.has_room(1));
     }
 
     #[test]
     fn one_without_room_has_nothing_and_is_full() {
         let seen = Seen::default();
-        assert!(seen.is_full());
+        assert!(!seen.has_room(1));
         assert!(!seen.may_have(0) && !seen.may_have(u32::MAX));
     }
 }

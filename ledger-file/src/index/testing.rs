@@ -223,7 +223,7 @@ impl Model {
                     expires: entry.expires,
                 };
                 if first % 2 == 0 {
-                    index.push_keys(entries.clone().map(keys_of));
+                    index.push_keys(&entries.clone().map(keys_of).collect::<Vec<_>>());
                     entries.for_each(|it| index.push_offset(it.spot.position.offset()));
                 } else {
                     entries.for_each(|it| index.push_entry(it.spot.position.offset(), keys_of(it)));

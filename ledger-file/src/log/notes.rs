@@ -50,7 +50,7 @@ impl<'a> Notes<'a> {
     }
 
     /// Notes the keys of entries whose [offsets](Notes::offset) are noted next.
-    pub(super) fn keys_of(&mut self, keys: impl Iterator<Item = EntryKeys> + Clone) {
+    pub(super) fn keys_of(&mut self, keys: &[EntryKeys]) {
         self.index.push_keys(keys);
     }
 

@@ -114,9 +114,7 @@ impl Section<'_, '_, '_> {
         keys: &[EntryKeys],
     ) -> u64 {
         let mut bytes = 0;
-        let new = keys.iter().zip(outcomes);
-        let new = new.filter(|(_, outcome)| !outcome.is_duplicate());
-        self.notes.keys_of(new.map(|(keys, _)| *keys));
+        self.note_keys(outcomes, keys);
         let mut section = self.frame.append_many(head);
         for (record, outcome) in records.iter().zip(outcomes) {
             if outcome.is_duplicate() {
@@ -132,6 +130,17 @@ impl Section<'_, '_, '_> {
         }
         section.finish();
         bytes
+    }
+
+    /// Notes the keys of those that are no duplicates.
+    fn note_keys(&mut self, outcomes: &[Outcome<u64>], keys: &[EntryKeys]) {
+        if !keys.is_empty() && outcomes.iter().any(|outcome| outcome.is_duplicate()) {
+            let both = keys.iter().zip(outcomes);
+            let new = both.filter(|(_, outcome)| !outcome.is_duplicate());
+            let new: Vec<EntryKeys> = new.map(|(keys, _)| *keys).collect();
+            return self.notes.keys_of(&new);
+        }
+        self.notes.keys_of(keys);
     }
 }
 
