@@ -147,13 +147,62 @@ impl<'a> NewRecord<'a> {
     /// Appends the entry to `buf`.
     #[inline]
     pub(super) fn put(&self, buf: &mut Vec<u8>) {
+        match self.short() {
+            Some(short) => self.put_short(buf, short),
+            None => self.put_any(buf),
+        }
+        buf.extend_from_slice(self.payload);
+    }
+
+    /// Everything before the payload.
+    #[inline(never)]
+    fn put_any(&self, buf: &mut Vec<u8>) {
         let flags = self.flags();
         buf.push(flags);
         varint::put(buf, self.payload.len() as u64);
         if flags & flag::FIELDS != 0 {
             put_measured(buf, |buf| self.put_fields(buf, flags, None));
         }
-        buf.extend_from_slice(self.payload);
+    }
+
+    /// Its flags, and how many bytes its texts take, if it has nothing but those and a payload, and both take fewer than 128
+    /// bytes, as most do: then each length takes one byte.
+    #[inline]
+    fn short(&self) -> Option<(u8, u8)> {
+        let is_json = self.content_type == JSON;
+        if self.schema_version != 1 || self.expires_at.is_some() || self.has_lists() {
+            return None;
+        }
+        if !is_json && self.content_type != OCTETS {
+            return None;
+        }
+        let bit = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
+        let flags = bit(self.kind.is_some(), flag::KIND)
+            | bit(self.order_key.is_some(), flag::ORDER_KEY)
+            | bit(self.dedup_key.is_some(), flag::DEDUP_KEY)
+            | bit(is_json, flag::JSON);
+        let len = |text: Option<&str>| text.map_or(0, |text| 1 + text.len());
+        let bytes = len(self.kind) + len(self.order_key) + len(self.dedup_key);
+        (bytes < 0x80 && self.payload.len() < 0x80).then_some((flags, bytes as u8))
+    }
+
+    /// As [`put_any`](Self::put_any), without measuring anything.
+    #[inline]
+    fn put_short(&self, buf: &mut Vec<u8>, (flags, texts_bytes): (u8, u8)) {
+        let payload_bytes = self.payload.len() as u8;
+        if texts_bytes == 0 {
+            return buf.extend_from_slice(&[flags, payload_bytes]);
+        }
+        buf.extend_from_slice(&[flags, payload_bytes, texts_bytes]);
+        let mut put = |text: Option<&str>| {
+            if let Some(text) = text {
+                buf.push(text.len() as u8);
+                buf.extend_from_slice(text.as_bytes());
+            }
+        };
+        put(self.kind);
+        put(self.order_key);
+        put(self.dedup_key);
     }
 
     /// Appends the entry to `buf`, with its payload compressed.
