@@ -355,6 +355,7 @@ impl ActiveIndex {
     /// Which of up to 64 dedup keys may be there, each as a bit: nothing is waited for before all are asked for.
     #[inline]
     fn maybe(&self, hashes: &[KeyHash]) -> u64 {
+        self.dedup_keys.glance(hashes.iter().map(|hash| hash.0));
         let maybe = |KeyHash(tag): &KeyHash| u64::from(self.dedup_keys.may_have(*tag));
         let bits = hashes.iter().zip(0..);
         bits.fold(0, |all, (hash, bit)| all | maybe(hash) << bit)

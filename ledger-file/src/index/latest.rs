@@ -63,6 +63,12 @@ impl Latest {
         self.seen = wider;
     }
 
+    /// Makes ready for questions whether `tags` [may have](Self::may_have) a place.
+    #[inline]
+    pub(super) fn glance(&self, tags: impl Iterator<Item = u32>) {
+        self.seen.glance(tags);
+    }
+
     /// Whether the tag may have a place.
     #[inline]
     pub(super) fn may_have(&self, tag: u32) -> bool {

@@ -3,6 +3,8 @@
 //! Two bits a tag, both in one word (a blocked Bloom filter). That is a quarter of what the tags and their places take, or
 //! half of that: so a look at it costs less than one at them.
 
+use std::hint::black_box;
+
 use crate::memory::Memory;
 
 /// A set of tags that seems to have some more.
@@ -84,6 +86,15 @@ impl Seen {
             *word = (u64::from_ne_bytes(*word) | bits(tag)).to_ne_bytes();
             self.tags += 1;
         }
+    }
+
+    /// Loads what [`may_have`](Self::may_have) looks at for some tags into the processor's cache: in a loop that does nothing
+    /// else, so that it waits for many of them at once.
+    #[inline]
+    pub(super) fn glance(&self, tags: impl Iterator<Item = u32>) {
+        let words = self.words();
+        let looked_at = tags.filter_map(|tag| words.get(index(tag, words.len())));
+        black_box(looked_at.fold(0, |all, word| all ^ u64::from_ne_bytes(*word)));
     }
 
     /// Whether the tag may have been added.
