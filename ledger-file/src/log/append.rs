@@ -52,7 +52,7 @@ impl Turn<'_> {
         now: Timestamp,
     ) -> Result<()> {
         if let [batch] = batches
-            && self.goes_on(batch)?
+            && self.goes_on(batch, now)?
         {
             return self.append_on(batch, now);
         }

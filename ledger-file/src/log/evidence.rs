@@ -50,8 +50,15 @@ impl<'a> AsOf<'a> {
         }
     }
 
-    /// Tells whether the entry at `spot` has the dedup key `key`.
-    pub(super) fn holder(&self, spot: Spot, key: Option<&str>) -> Result<Holder> {
+    /// Tells whether the entry at `spot` has the dedup key `key`, and is retained.
+    pub(super) fn retained_holder(&self, spot: Spot, key: Option<&str>) -> Result<Holder> {
+        match spot.id < self.subject.state.first {
+            true => Ok(Holder::Other),
+            false => self.holder(spot, key),
+        }
+    }
+
+    fn holder(&self, spot: Spot, key: Option<&str>) -> Result<Holder> {
         let number = self.subject.state.number;
         let mut changes = Vec::new();
         let ids = spot.id..spot.id + 1;

@@ -63,7 +63,11 @@ impl Turn<'_> {
     /// # Errors
     /// What the look-ups run into.
     #[inline]
-    pub(super) fn goes_on<R: AsRecord>(&mut self, batch: &Wanted<'_, R>) -> Result<bool> {
+    pub(super) fn goes_on<R: AsRecord>(
+        &mut self,
+        batch: &Wanted<'_, R>,
+        now: Timestamp,
+    ) -> Result<bool> {
         let Some(last) = self.last(batch.stream) else {
             return Ok(false);
         };
@@ -73,22 +77,34 @@ impl Turn<'_> {
         }
         self.writer.scratch.clear();
         self.hash_keys(batch.records, number);
-        if !self.writer.scratch.hashes.is_empty() && self.may_repeat(number)? {
+        if !self.writer.scratch.hashes.is_empty() && self.may_repeat(batch, now)? {
             return Ok(false);
         }
         self.writer.scratch.append_all(head, batch.records.len());
         Ok(true)
     }
 
-    /// Whether any of the hashed dedup keys may be in the stream already, or twice in the batch.
-    fn may_repeat(&mut self, stream: StreamNumber) -> Result<bool> {
-        let view = self.view();
-        let mut holders = Vec::new();
-        let Scratch {
-            hashes, batch_keys, ..
-        } = &mut self.writer.scratch;
-        view.look().dedup_keys(stream, hashes, &mut holders)?;
-        Ok(!holders.is_empty() || batch_keys.may_be_twice(hashes))
+    /// Whether any of the hashed dedup keys is in the stream already, or may be twice in the batch.
+    ///
+    /// Where an index has another key with the same hash the log is asked at once: in a large log many a batch has such
+    /// a key, and would be decided about again for nothing.
+    fn may_repeat<R: AsRecord>(&mut self, batch: &Wanted<'_, R>, now: Timestamp) -> Result<bool> {
+        let Some(last) = self.last(batch.stream) else {
+            return Ok(true);
+        };
+        let (view, scratch) = (self.view(), &self.writer.scratch);
+        let as_of = AsOf::new(&view, last, now);
+        let mut candidates = Vec::new();
+        view.look()
+            .dedup_keys(last.state.number, &scratch.hashes, &mut candidates)?;
+        for (at, spot) in candidates {
+            let record = batch.records[scratch.hashed[at] as usize].as_record();
+            if as_of.retained_holder(spot, record.dedup_key)? != Holder::Other {
+                return Ok(true);
+            }
+        }
+        let scratch = &mut self.writer.scratch;
+        Ok(scratch.batch_keys.may_be_twice(&scratch.hashes))
     }
 }
 
@@ -256,10 +272,10 @@ impl Turn<'_> {
             let index = scratch.hashed[at] as usize;
             let key = batch.records[index].as_record().dedup_key;
             let outcome = &mut scratch.outcomes[plan.outcomes + index];
-            if outcome.is_duplicate() || spot.id < state.first {
+            if outcome.is_duplicate() {
                 continue;
             }
-            match AsOf::new(&view, &plan.subject, now).holder(spot, key)? {
+            match AsOf::new(&view, &plan.subject, now).retained_holder(spot, key)? {
                 Holder::Other => {}
                 Holder::Holds => {
                     *outcome = Outcome::Duplicate(spot.id);
