@@ -343,6 +343,25 @@ pub(super) mod tests {
         }
 
         #[test]
+        fn a_short_entry_is_put_as_any_other(
+            payload in proptest::collection::vec(any::<u8>(), 0..150),
+            kind in proptest::option::of("[a-z]{0,60}"),
+            order_key in proptest::option::of("[a-z]{0,60}"),
+            dedup_key in proptest::option::of("[a-z]{0,60}"),
+            is_json: bool,
+        ) {
+            let mut record = NewRecord::octets(&payload);
+            record.content_type = if is_json { JSON } else { OCTETS };
+            (record.kind, record.order_key) = (kind.as_deref(), order_key.as_deref());
+            record.dedup_key = dedup_key.as_deref();
+            let (mut bytes, mut as_any) = (Vec::new(), Vec::new());
+            record.put(&mut bytes);
+            record.put_any(&mut as_any);
+            as_any.extend_from_slice(&payload);
+            prop_assert_eq!(bytes, as_any);
+        }
+
+        #[test]
         fn a_compressed_payload_comes_back(mut entry in entries(), repeat in 0..100usize) {
             entry.value.bytes = entry.value.bytes.repeat(repeat).into();
             let record = NewRecord::from(&entry);
