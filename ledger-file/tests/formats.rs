@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use ledger_core::{Batch, Filter, NewEntry, Payload, ReadOptions};
@@ -35,7 +36,7 @@ fn entry(number: u64) -> NewEntry {
 /// The ids of the entries of `all` with an order key.
 fn ids_of(log: &Log, key: &str) -> Vec<u64> {
     let filter = Filter::new().order_key(key);
-    let options = ReadOptions::new().filter(filter).limit(100);
+    let options = ReadOptions::new().filter(filter).limit(1_000);
     let page = log.read(&"all".into(), &options).unwrap();
     page.entries.iter().map(|entry| entry.id).collect()
 }
@@ -74,57 +75,95 @@ fn indexes_of_format_1_are_made_anew() {
     assert_eq!(receipt.appended(), 0, "all of them are there");
     assert_eq!(log.stat(&"s-1".into()).unwrap().count, 20);
     log.close().unwrap();
-    assert_eq!(index_formats(&directory)[..3], [3; 3]);
+    assert_eq!(index_formats(&directory)[..3], [NOW; 3]);
     assert_eq!(ids_of(&open(&directory), "o-1"), expected);
 }
 
-/// A hundred and twenty commits of one entry each, trimmed through the 85th: three segments, of which two have a merged
-/// index. The index of the last one ends where the log was closed.
-#[test]
-fn indexes_of_format_2_are_read_and_new_ones_are_written_beside_them() {
-    let directory = copy_of("index-2");
-    assert_eq!(index_formats(&directory), [2; 3]);
-    assert_eq!(formats(&directory, "merged"), [2]);
-    let log = open(&directory);
-    let expected: Vec<u64> = (86..=120).filter(|id| (id - 1) % 3 == 1).collect();
-    assert_eq!(ids_of(&log, "o-1"), expected);
-    let page = log.read(&"all".into(), &ReadOptions::new().limit(100));
-    let ids = page.unwrap().entries.into_iter().map(|entry| entry.id);
-    assert!(ids.eq(86..=120));
-    let again = (85..120).map(entry).collect();
-    let receipt = log.append(Batch::new("all", again)).unwrap();
-    assert_eq!(receipt.appended(), 0, "all of them are there");
-    log.verify().unwrap();
-    for number in 120..150 {
-        let new = Batch::new("all", vec![entry(number)]);
-        assert_eq!(log.append(new).unwrap().appended(), 1);
-    }
-    log.close().unwrap();
-    let formats_now = index_formats(&directory);
-    assert_eq!(formats_now[..2], [2; 2]);
-    assert_eq!(formats_now.last(), Some(&3));
-    assert_eq!(formats(&directory, "merged"), [2]);
-    let expected: Vec<u64> = (86..=150).filter(|id| (id - 1) % 3 == 1).collect();
-    assert_eq!(ids_of(&open(&directory), "o-1"), expected);
+/// Logs of one entry a commit, trimmed, in whose indexes nothing but their format differs. The first two segments that are
+/// left have a merged index; the index of the last one ends where the log was closed.
+struct Fixture {
+    name: &'static str,
+    format: u8,
+    indexes: usize,
+    /// The ids that are left.
+    ids: RangeInclusive<u64>,
+}
+
+const READ_AS_THEY_ARE: [Fixture; 2] = [
+    Fixture {
+        name: "index-2",
+        format: 2,
+        indexes: 3,
+        ids: 86..=120,
+    },
+    Fixture {
+        name: "index-3",
+        format: 3,
+        indexes: 4,
+        ids: 431..=700,
+    },
+];
+
+/// The format of the indexes that are written now.
+const NOW: u8 = 4;
+
+/// Those of some ids whose entries have the order key `o-1`.
+fn with_key(ids: RangeInclusive<u64>) -> Vec<u64> {
+    ids.filter(|id| (id - 1) % 3 == 1).collect()
 }
 
 #[test]
-fn indexes_of_format_2_are_merged_into_one_of_the_format_of_now() {
-    let directory = copy_of("index-2");
-    let expected: Vec<u64> = (86..=120).filter(|id| (id - 1) % 3 == 1).collect();
-    for file in fs::read_dir(directory.path()).unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|it| it == "merged") {
-            fs::remove_file(path).unwrap();
+fn indexes_of_formats_before_are_read_and_new_ones_are_written_beside_them() {
+    for fixture in READ_AS_THEY_ARE {
+        let directory = copy_of(fixture.name);
+        let old = vec![fixture.format; fixture.indexes];
+        assert_eq!(index_formats(&directory), old);
+        assert_eq!(formats(&directory, "merged"), [fixture.format]);
+        let log = open(&directory);
+        let (first, last) = fixture.ids.clone().into_inner();
+        assert_eq!(ids_of(&log, "o-1"), with_key(first..=last));
+        let page = log.read(&"all".into(), &ReadOptions::new().limit(1_000));
+        let ids = page.unwrap().entries.into_iter().map(|entry| entry.id);
+        assert!(ids.eq(first..=last));
+        let again = (first - 1..last).map(entry).collect();
+        let receipt = log.append(Batch::new("all", again)).unwrap();
+        assert_eq!(receipt.appended(), 0, "all of them are there");
+        log.verify().unwrap();
+        for number in last..last + 30 {
+            let new = Batch::new("all", vec![entry(number)]);
+            assert_eq!(log.append(new).unwrap().appended(), 1);
         }
+        log.close().unwrap();
+        let formats_now = index_formats(&directory);
+        assert_eq!(formats_now[..2], old[..2]);
+        assert_eq!(formats_now.last(), Some(&NOW));
+        assert_eq!(formats(&directory, "merged"), [fixture.format]);
+        assert_eq!(
+            ids_of(&open(&directory), "o-1"),
+            with_key(first..=last + 30)
+        );
     }
-    let log = open(&directory);
-    assert_eq!(ids_of(&log, "o-1"), expected);
-    log.tidy().unwrap();
-    assert_eq!(formats(&directory, "merged"), [3]);
-    assert_eq!(ids_of(&log, "o-1"), expected);
-    log.close().unwrap();
-    assert_eq!(index_formats(&directory)[..2], [2; 2]);
+}
+
+#[test]
+fn indexes_of_formats_before_are_merged_into_one_of_the_format_of_now() {
+    for fixture in READ_AS_THEY_ARE {
+        let directory = copy_of(fixture.name);
+        for file in fs::read_dir(directory.path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|it| it == "merged") {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        let log = open(&directory);
+        let expected = with_key(fixture.ids);
+        assert_eq!(ids_of(&log, "o-1"), expected);
+        log.tidy().unwrap();
+        assert_eq!(formats(&directory, "merged"), [NOW]);
+        assert_eq!(ids_of(&log, "o-1"), expected);
+        log.close().unwrap();
+        assert_eq!(index_formats(&directory)[..2], [fixture.format; 2]);
+    }
 }
 
 #[test]

@@ -127,8 +127,9 @@ fn file_of(mut source: Source<'_>) -> Vec<u8> {
         blocks.extend(block);
     }
     let (directory, root) = directory_of(&mut source, &guards);
-    let (format, directory, before, behind) = match is_before % 2 {
-        0 => (3u32, directory, Vec::new(), root),
+    let (format, directory, before, behind) = match is_before % 3 {
+        0 => (4u32, directory, Vec::new(), root),
+        1 => (3, directory, Vec::new(), root),
         _ => {
             let whole: Vec<u8> = guards.iter().flat_map(guard).collect();
             let checksum = crc_fast::crc32_iscsi(&whole).to_le_bytes();

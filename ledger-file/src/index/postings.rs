@@ -209,11 +209,6 @@ fn new_chunk(before: u32, size: u32, arena: &mut Vec<u32>) -> u32 {
 }
 
 impl Posting<'_> {
-    /// The number of a list that has but one.
-    pub(super) fn only(&self) -> Option<u32> {
-        self.only
-    }
-
     /// The last number; none if the list is empty.
     pub(super) fn last(&self) -> Option<u32> {
         let in_chunks = self.chunks.last().and_then(|chunk| chunk.last().copied());

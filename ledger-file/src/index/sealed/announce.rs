@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::SealedIndex;
 use super::blocks::{Blocks, Result};
 use super::layout::{BLOCK_BYTES, block_offset};
-use super::rows::OrderKeyList;
+use super::lists::Listed;
 use super::sections::Section;
 use crate::disk::DiskFile;
 use crate::format::StreamNumber;
@@ -50,10 +50,10 @@ impl SealedIndex {
     ) -> Result<()> {
         let blocks = self.blocks(means)?;
         let mut places = Places::default();
-        for (section, fence) in searched(stream, tag) {
+        for (section, fence) in blocks.searched(stream, tag) {
             blocks.ask_for_parts(section, fence, &mut places);
         }
-        for section in [Section::Postings, Section::Offsets, Section::Frames] {
+        for section in [Section::Postings, Section::OldPostings, Section::Frames] {
             blocks.ask_for_all_parts(section, &mut places);
         }
         places.announce(&*self.file);
@@ -69,7 +69,7 @@ impl SealedIndex {
     ) -> Result<bool> {
         let blocks = self.blocks(means)?;
         let mut places = Places::default();
-        for (section, fence) in searched(stream, tag) {
+        for (section, fence) in blocks.searched(stream, tag) {
             let candidates = blocks.candidates(section, fence)?;
             let guessed = candidates.end.min(candidates.start + GUESSED_MAX);
             blocks.ask_for(candidates.start..guessed, &mut places);
@@ -88,10 +88,10 @@ impl SealedIndex {
         means: Means,
     ) -> Result<()> {
         let mut blocks = self.blocks(means)?;
-        if let Some(OrderKeyList::Rows(rows)) = blocks.order_key(tag)? {
+        let list = blocks.list_of(tag)?;
+        if let Some((section, rows)) = list.and_then(|list| list.section()) {
             let mut places = Places::default();
-            let list = blocks.blocks_of(Section::Postings, rows).take(GUESSED_MAX);
-            for block in list {
+            for block in blocks.blocks_of(section, rows).take(GUESSED_MAX) {
                 blocks.ask_for_part_of(block, &mut places);
                 blocks.ask_for(block..block + 1, &mut places);
             }
@@ -100,7 +100,8 @@ impl SealedIndex {
         Ok(())
     }
 
-    /// Asks for where the entries with an order key in `window` lie, and tells how many those are.
+    /// Asks for where the entries with an order key in `window` lie, as far as their list does not say so, and tells how many
+    /// those are.
     pub(in crate::index) fn announce_entries(
         &self,
         stream: StreamNumber,
@@ -109,34 +110,48 @@ impl SealedIndex {
         means: Means,
     ) -> Result<usize> {
         let mut blocks = self.blocks(means)?;
-        let entries = blocks.entries_with(stream, tag, window)?;
-        let entries = entries.into_iter().flatten().take(window.limit);
-        let ordinals = entries.map(|place| place.get(&mut blocks));
-        let ordinals: SmallVec<[u32; 32]> = ordinals.collect::<Result<_>>()?;
+        let Some(list) = blocks.list_of(tag)? else {
+            return Ok(0);
+        };
+        let indices = blocks.listed_in(&list, stream, window)?;
+        let listed = indices.take(window.limit);
+        let listed = listed.map(|index| blocks.listed(&list, index));
+        let listed: SmallVec<[Listed; 32]> = listed.collect::<Result<_>>()?;
+        let bare = listed.iter().filter(|it| it.offset.is_none());
+        self.announce_offsets(&blocks, bare.map(|it| it.ordinal))?;
+        Ok(listed.len())
+    }
+
+    /// Asks for what tells where the entries with those ordinals begin.
+    fn announce_offsets(
+        &self,
+        blocks: &Blocks<'_>,
+        ordinals: impl Iterator<Item = u32> + Clone,
+    ) -> Result<()> {
         let (mut parts, mut places) = (Places::default(), Places::default());
-        for ordinal in &ordinals {
-            blocks.ask_for_parts(Section::Offsets, u64::from(*ordinal), &mut parts);
+        for ordinal in ordinals.clone() {
+            blocks.ask_for_parts(Section::Offsets, ordinal.into(), &mut parts);
         }
         parts.announce(&*self.file);
-        for ordinal in &ordinals {
-            if let Some(block) = blocks.last_candidate(Section::Offsets, u64::from(*ordinal))? {
+        for ordinal in ordinals {
+            if let Some(block) = blocks.last_candidate(Section::Offsets, ordinal.into())? {
                 blocks.ask_for(block..block + 1, &mut places);
             }
         }
         places.announce(&*self.file);
-        Ok(ordinals.len())
+        Ok(())
     }
 }
 
-/// Where an order key and a stream are searched.
-fn searched(stream: StreamNumber, tag: u32) -> [(Section, u64); 2] {
-    [
-        (Section::OrderKeys, tag.into()),
-        (Section::Runs, mix(stream.0)),
-    ]
-}
-
 impl Blocks<'_> {
+    /// Where an order key and a stream are searched.
+    fn searched(&self, stream: StreamNumber, tag: u32) -> [(Section, u64); 2] {
+        [
+            (self.order_keys(), tag.into()),
+            (Section::Runs, mix(stream.0)),
+        ]
+    }
+
     /// Puts those of some blocks to `places` that were not seen before.
     fn ask_for(&self, blocks: Range<usize>, places: &mut Places) {
         let unseen = blocks.filter(|block| !self.contents.was_right(*block));
@@ -205,7 +220,8 @@ mod tests {
 
     use ledger_core::{Batch, Direction, Filter, NewEntry, Payload, ReadOptions};
 
-    use super::super::layout::Header;
+    use super::super::layout::{Header, block_offset};
+    use super::super::sections::Section;
     use crate::disk::{Access, Directory, Disk, DiskFile, FileMap, Patience};
     use crate::format::StreamNumber;
     use crate::index::hash::KeyHash;
@@ -258,7 +274,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let options = FileOptions::default().with_housekeeping(Housekeeping::Inline);
         let log = Log::open(place.path(), options).unwrap();
-        for key in 0..2_000 {
+        for key in 0..2_100 {
             let entry =
                 NewEntry::new(Payload::octets(vec![7; 10])).order_key(format!("k-{}", key % 700));
             log.append(Batch::new("s", vec![entry])).unwrap();
@@ -290,6 +306,19 @@ mod tests {
         (told, index)
     }
 
+    const ALL: Window = Window {
+        ids: 0..u64::MAX,
+        direction: Direction::Ascending,
+        limit: 100,
+    };
+
+    /// An order key of the index, of which nothing is read for that.
+    fn some_key(told: &Told, index: &SealedIndex) -> KeyHash {
+        let other = SealedIndex::of(Arc::clone(&told.file), index.span().clone());
+        let list = other.blocks(Means::WAIT).unwrap().list_at(300).unwrap();
+        KeyHash(list.unwrap().tag)
+    }
+
     impl Told {
         /// What was asked for, and what was read, since the last time.
         fn take(&self) -> [Vec<(u64, u64)>; 2] {
@@ -312,24 +341,18 @@ mod tests {
     #[test]
     fn all_that_an_order_key_takes_is_asked_for_before_it_is_read_and_once() {
         let (told, index) = told_index();
-        let (stream, hash) = (StreamNumber(1), KeyHash(0x8000_0000));
-        let window = Window {
-            ids: 0..u64::MAX,
-            direction: Direction::Ascending,
-            limit: 100,
-        };
+        let (stream, hash) = (StreamNumber(1), some_key(&told, &index));
         let means = Means::WAIT;
         index.announce_contents();
         index.announce_directory(stream, hash, means).unwrap();
         assert!(index.announce_order_key(stream, hash, means).unwrap());
         index.announce_list(hash, means).unwrap();
-        index
-            .announce_entries(stream, hash, &window, means)
-            .unwrap();
+        index.announce_entries(stream, hash, &ALL, means).unwrap();
         let mut found = Vec::new();
         index
-            .order_key(stream, hash, &window, means, &mut found)
+            .order_key(stream, hash, &ALL, means, &mut found)
             .unwrap();
+        assert_eq!(found.len(), 3);
         let [announced, read] = told.take();
         let is_announced = |(start, len): &(u64, u64)| {
             let end = start + len;
@@ -340,6 +363,22 @@ mod tests {
         assert!(bytes(&announced) <= bytes(&read) + 4 * 4_096);
         index.announce_directory(stream, hash, means).unwrap();
         assert_eq!(told.take()[0], [], "it is known by now");
+    }
+
+    #[test]
+    fn entries_of_an_order_key_are_found_without_what_tells_where_every_entry_begins() {
+        let (told, index) = told_index();
+        let (hash, mut found) = (some_key(&told, &index), Vec::new());
+        index
+            .order_key(StreamNumber(1), hash, &ALL, Means::WAIT, &mut found)
+            .unwrap();
+        assert_eq!(found.len(), 3);
+        let [_, read] = told.take();
+        let blocks = index.blocks(Means::WAIT).unwrap();
+        let offsets = blocks.contents.header.blocks(Section::Offsets);
+        let offsets = block_offset(offsets.start as u64)..block_offset(offsets.end as u64);
+        assert!(!offsets.is_empty());
+        assert!(!read.iter().any(|(start, _)| offsets.contains(start)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::super::Origin;
 use super::super::filter::{Grain, Shape};
 use super::directory::{Cut, Guard, Guards};
-use super::sections::{Extent, ORDER, ORDER_BEFORE, Section, Sections};
+use super::sections::{Extent, ORDER, ORDER_2, ORDER_3, Order, Section, Sections};
 use crate::format::StreamNumber;
 
 /// The bytes of a block; the header is one, too.
@@ -27,17 +27,27 @@ const CHECKSUM_OFFSET: usize = BLOCK_BYTES - 4;
 const MAGIC: &[u8; 8] = b"LEDGERIX";
 
 /// The format that is written. An index of one that is not read is written again.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
-/// The format before, which is read: its sections have another order, and its directory is in one piece.
-const VERSION_BEFORE: u32 = 2;
+/// The sections of a format that is read.
+fn order(version: u32) -> Option<&'static Order> {
+    match version {
+        VERSION => Some(&ORDER),
+        3 => Some(&ORDER_3),
+        VERSION_2 => Some(&ORDER_2),
+        _ => None,
+    }
+}
+
+/// The one format of those whose directory is in one piece.
+const VERSION_2: u32 = 2;
 
 /// What the header says of the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Directory {
     /// The root: a guard for each of its parts.
     InParts(Guards),
-    /// CRC-32C of all guards, which lie one behind the other: in the format before.
+    /// CRC-32C of all guards, which lie one behind the other: in format 2.
     Whole(u32),
 }
 
@@ -133,17 +143,16 @@ impl Header {
             return Err("it is no index file");
         }
         let version = fields.u32()?;
-        if ![VERSION, VERSION_BEFORE].contains(&version) {
-            return Err("it is of another format");
-        }
+        let order = order(version).ok_or("it is of another format")?;
         if checksum != crc_fast::crc32_iscsi(checked).to_le_bytes() {
             return Err("its header does not match its checksum");
         }
-        Self::decode_fields(version, &mut fields)
+        Self::decode_fields(version, order, &mut fields)
     }
 
     fn decode_fields(
         version: u32,
+        order: &Order,
         fields: &mut Fields<'_>,
     ) -> Result<(Self, Directory), &'static str> {
         let (log_id, segment) = (fields.array()?, fields.u32()?);
@@ -154,12 +163,12 @@ impl Header {
             *filter = FilterExtent::of_words(fields.words()?);
         }
         let (sections, directory) = match version {
-            VERSION_BEFORE => {
+            VERSION_2 => {
                 let directory = Directory::Whole(fields.u32()?);
-                (Sections::decode(&ORDER_BEFORE, fields)?, directory)
+                (Sections::decode(order, fields)?, directory)
             }
             _ => {
-                let sections = Sections::decode(&ORDER, fields)?;
+                let sections = Sections::decode(order, fields)?;
                 let parts = Cut::of(sections.blocks_total()).parts();
                 (
                     sections,
@@ -237,7 +246,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::directory::GUARDS;
-    use super::super::sections::SECTIONS;
+    use super::super::sections::{SECTIONS, SECTIONS_OF_A_FILE};
     use super::*;
 
     fn header() -> Header {
@@ -259,9 +268,12 @@ mod tests {
                 },
                 bytes: ((1 << 20) + (2 << 13)) / seed,
             }),
-            sections: Sections::of(std::array::from_fn(|n| Extent {
-                rows: n as u32 * 100,
-                blocks: n as u32 * 100,
+            sections: Sections::of(std::array::from_fn(|n| match n {
+                0..SECTIONS_OF_A_FILE => Extent {
+                    rows: n as u32 * 100,
+                    blocks: n as u32 * 100,
+                },
+                _ => Extent::default(),
             })),
         }
     }

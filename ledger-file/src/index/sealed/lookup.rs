@@ -6,6 +6,7 @@ use ledger_core::Direction;
 
 use super::SealedIndex;
 use super::blocks::{Blocks, Result};
+use super::lists::Listed;
 use super::rows::{FirstRun, Run, word};
 use super::sections::Section;
 use super::writer::prefix;
@@ -87,17 +88,17 @@ impl SealedIndex {
             return Ok(());
         }
         let mut blocks = self.blocks(means)?;
-        let Some(entries) = blocks.entries_with(stream, tag, window)? else {
+        let Some(list) = blocks.list_of(tag)? else {
             self.note_in_vain(Grain::Coarse);
             return Ok(());
         };
         let found = out.len();
-        for ordinal in entries {
+        for index in blocks.listed_in(&list, stream, window)? {
             if out.len() - found == window.limit {
                 break;
             }
-            let ordinal = ordinal.get(&mut blocks)?;
-            out.extend(self.spot_in(&mut blocks, stream, ordinal)?);
+            let listed = blocks.listed(&list, index)?;
+            out.extend(self.spot_in(&mut blocks, stream, listed)?);
         }
         Ok(())
     }
@@ -127,7 +128,7 @@ impl SealedIndex {
             if ordinal >= end || out.len() - found == window.limit {
                 break;
             }
-            out.extend(self.spot_in(&mut blocks, stream, ordinal)?);
+            out.extend(self.spot_in(&mut blocks, stream, Listed::bare(ordinal))?);
         }
         Ok(())
     }
@@ -147,7 +148,7 @@ impl SealedIndex {
             return Ok(None);
         };
         let last = run.ordinal.wrapping_add(run.count).wrapping_sub(1);
-        self.spot_in(&mut blocks, stream, last)
+        self.spot_in(&mut blocks, stream, Listed::bare(last))
     }
 
     pub(in crate::index) fn first_id(
@@ -271,15 +272,16 @@ impl SealedIndex {
         ordinal: u32,
         means: Means,
     ) -> Result<Option<Spot>> {
-        self.spot_in(&mut self.blocks(means)?, stream, ordinal)
+        self.spot_in(&mut self.blocks(means)?, stream, Listed::bare(ordinal))
     }
 
     fn spot_in(
         &self,
         blocks: &mut Blocks<'_>,
         stream: StreamNumber,
-        ordinal: u32,
+        listed: Listed,
     ) -> Result<Option<Spot>> {
+        let ordinal = listed.ordinal;
         let behind = blocks.run(stream, |run| run.ordinal <= ordinal)?;
         let Some(run) = blocks.run_before(behind, stream)? else {
             return Ok(None);
@@ -288,7 +290,7 @@ impl SealedIndex {
         if before >= run.count {
             return Ok(None);
         }
-        let position = self.position(blocks.offset(ordinal)?);
+        let position = self.position(blocks.offset_of(listed)?);
         let id = run.first_id.wrapping_add(before.into());
         let record = (before == 0).then(|| self.position(run.record));
         Ok(Some(Spot {

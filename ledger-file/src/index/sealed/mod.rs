@@ -2,7 +2,7 @@
 //! of all of them.
 //!
 //! `span` says of what it is, `layout` what stands where, in which `sections`, and `directory` what stands there of each block, `writer` writes it,
-//! `merge` makes one of many, `blocks` reads and checks pieces of it, `search` finds rows in them, and [`SealedIndex`] answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing.
+//! `merge` makes one of many, `blocks` reads and checks pieces of it, `search` finds rows in them, `rows` and `lists` say what they mean, and [`SealedIndex`] answers the same questions as an [`ActiveIndex`](super::ActiveIndex). Opening reads nothing.
 //! The header is read by the first question and kept, and so are the `parts` of the directory when one needs them; the
 //! filters, when there were a few.
 //! Blocks are mapped where the asker may wait, and checked once; else the few used last are kept. What a question will
@@ -14,6 +14,7 @@ mod announce;
 mod blocks;
 mod directory;
 mod layout;
+mod lists;
 mod lookup;
 mod merge;
 mod nearby;

@@ -2,16 +2,14 @@
 
 use std::ops::Range;
 
-use ledger_core::Direction;
-
 use super::blocks::{Blocks, Result};
 use super::packed::{GROUP, Group};
 use super::sections::Section;
 use crate::format::StreamNumber;
+use crate::index::IndexError;
 use crate::index::active::Candidates;
 use crate::index::change::{ChangeRow, Topic};
 use crate::index::hash::{KeyHash, mix};
-use crate::index::{IndexError, Window};
 
 /// A row of `Runs`.
 #[derive(Clone, Copy, Debug)]
@@ -36,28 +34,6 @@ pub(super) struct FirstRun {
     pub(super) run: Run,
     /// Whether the stream has no other.
     pub(super) is_only: bool,
-}
-
-/// The ordinals of an order key.
-pub(super) enum OrderKeyList {
-    Only(u32),
-    /// Rows of `Postings`.
-    Rows(Range<u32>),
-}
-
-/// An ordinal, or where one is.
-pub(super) enum Place {
-    Ordinal(u32),
-    Row(u32),
-}
-
-impl Place {
-    pub(super) fn get(self, blocks: &mut Blocks<'_>) -> Result<u32> {
-        match self {
-            Self::Ordinal(ordinal) => Ok(ordinal),
-            Self::Row(row) => Ok(word(&blocks.row::<4>(Section::Postings, row)?, 0)),
-        }
-    }
 }
 
 impl Blocks<'_> {
@@ -140,64 +116,6 @@ impl Blocks<'_> {
             places.push(word(&row, 4));
         }
         Ok(places)
-    }
-
-    pub(super) fn order_key(&mut self, tag: u32) -> Result<Option<OrderKeyList>> {
-        let section = Section::OrderKeys;
-        let found = self.search(section, tag.into(), |row: &[u8; 12]| word(row, 0) < tag)?;
-        if found == self.rows(section) {
-            return Ok(None);
-        }
-        let row = self.row::<12>(section, found)?;
-        let (place, count) = (word(&row, 4), word(&row, 8));
-        Ok((word(&row, 0) == tag).then(|| match count {
-            1 => OrderKeyList::Only(place),
-            _ => OrderKeyList::Rows(place..place.saturating_add(count)),
-        }))
-    }
-
-    /// Where the ordinals of the entries of `stream` with an order key are that are in `window`; none if nothing here has
-    /// the key.
-    pub(super) fn entries_with(
-        &mut self,
-        stream: StreamNumber,
-        tag: u32,
-        window: &Window,
-    ) -> Result<Option<Box<dyn Iterator<Item = Place>>>> {
-        let Some(list) = self.order_key(tag)? else {
-            return Ok(None);
-        };
-        let (start, end) = (
-            self.ordinal(stream, window.ids.start)?,
-            self.ordinal(stream, window.ids.end)?,
-        );
-        let places = self.ordinals(&list, start..end, window.direction)?;
-        Ok(Some(places))
-    }
-
-    /// Where those ordinals of a list are that are within `range`, in the order of `direction`.
-    fn ordinals(
-        &mut self,
-        list: &OrderKeyList,
-        range: Range<u32>,
-        direction: Direction,
-    ) -> Result<Box<dyn Iterator<Item = Place>>> {
-        let rows = match list {
-            OrderKeyList::Only(ordinal) => {
-                let only = range.contains(ordinal).then_some(Place::Ordinal(*ordinal));
-                return Ok(Box::new(only.into_iter()));
-            }
-            OrderKeyList::Rows(rows) => rows,
-        };
-        let mut row_of = |ordinal: u32| {
-            let before = |row: &[u8; 4]| word(row, 0) < ordinal;
-            self.partition(Section::Postings, rows.clone(), before)
-        };
-        let rows = row_of(range.start)?..row_of(range.end)?;
-        Ok(match direction {
-            Direction::Ascending => Box::new(rows.map(Place::Row)),
-            Direction::Descending => Box::new(rows.rev().map(Place::Row)),
-        })
     }
 
     /// Where the entry with that ordinal begins.

@@ -19,9 +19,9 @@ pub(super) enum Section {
     NameRecords,
     /// Tag, offset of a record.
     CheckpointRecords,
-    /// Tag, ordinal or first row of `Postings`, count. A count of one: the ordinal itself.
+    /// Tag, first row of its list in `Postings`, which ends where the next one begins.
     OrderKeys,
-    /// Ordinals, ascending for each order key.
+    /// Ordinal, and where the entry begins; ascending for each order key.
     Postings,
     /// Where each entry begins, by ordinal; packed.
     Offsets,
@@ -38,12 +38,23 @@ pub(super) enum Section {
     Names,
     /// Names of checkpoints behind the numbers of their streams, in byte order.
     CheckpointNames,
+    /// In formats 2 and 3, in place of `OrderKeys`: tag, ordinal or first row of `OldPostings`, count. A count of one: the
+    /// ordinal itself.
+    OldOrderKeys,
+    /// In formats 2 and 3, in place of `Postings`: ordinals, ascending for each order key.
+    OldPostings,
 }
 
-pub(super) const SECTIONS: usize = Section::CheckpointNames as usize + 1;
+pub(super) const SECTIONS: usize = Section::OldPostings as usize + 1;
 
-/// All sections, in their order.
-pub(super) const ORDER: [Section; SECTIONS] = [
+/// How many sections a file has.
+pub(super) const SECTIONS_OF_A_FILE: usize = Section::CheckpointNames as usize + 1;
+
+/// The sections of a file, in their order.
+pub(super) type Order = [Section; SECTIONS_OF_A_FILE];
+
+/// Those that are written.
+pub(super) const ORDER: Order = [
     Section::FineFilter,
     Section::CoarseFilter,
     Section::DedupKeys,
@@ -60,8 +71,16 @@ pub(super) const ORDER: [Section; SECTIONS] = [
     Section::CheckpointNames,
 ];
 
-/// The order that they had before.
-pub(super) const ORDER_BEFORE: [Section; SECTIONS] = [
+/// Those of format 3: with other lists.
+pub(super) const ORDER_3: Order = {
+    let mut order = ORDER;
+    order[Section::OrderKeys as usize] = Section::OldOrderKeys;
+    order[Section::Postings as usize] = Section::OldPostings;
+    order
+};
+
+/// Those of format 2.
+pub(super) const ORDER_2: Order = [
     Section::FineFilter,
     Section::CoarseFilter,
     Section::Offsets,
@@ -69,8 +88,8 @@ pub(super) const ORDER_BEFORE: [Section; SECTIONS] = [
     Section::DedupKeys,
     Section::NameRecords,
     Section::CheckpointRecords,
-    Section::OrderKeys,
-    Section::Postings,
+    Section::OldOrderKeys,
+    Section::OldPostings,
     Section::Runs,
     Section::Changes,
     Section::Expiring,
@@ -82,9 +101,13 @@ impl Section {
     /// The bytes of a row; none if they differ.
     pub(super) fn row_bytes(self) -> Option<usize> {
         match self {
-            Self::Postings | Self::Expiring => Some(4),
-            Self::DedupKeys | Self::NameRecords | Self::CheckpointRecords => Some(8),
-            Self::OrderKeys => Some(12),
+            Self::OldPostings | Self::Expiring => Some(4),
+            Self::DedupKeys
+            | Self::NameRecords
+            | Self::CheckpointRecords
+            | Self::OrderKeys
+            | Self::Postings => Some(8),
+            Self::OldOrderKeys => Some(12),
             Self::Changes => Some(24),
             Self::Runs => Some(28),
             Self::FineFilter
@@ -127,7 +150,7 @@ impl Sections {
     }
 
     /// Those that lie in an order.
-    fn in_order(order: &[Section; SECTIONS], extents: [Extent; SECTIONS]) -> Self {
+    fn in_order(order: &Order, extents: [Extent; SECTIONS]) -> Self {
         let (mut starts, mut next) = ([0; SECTIONS], 0);
         for section in order.map(|section| section as usize) {
             starts[section] = next;
@@ -140,10 +163,7 @@ impl Sections {
     ///
     /// # Errors
     /// They are cut off.
-    pub(super) fn decode(
-        order: &[Section; SECTIONS],
-        fields: &mut Fields<'_>,
-    ) -> Result<Self, &'static str> {
+    pub(super) fn decode(order: &Order, fields: &mut Fields<'_>) -> Result<Self, &'static str> {
         let mut extents = [Extent::default(); SECTIONS];
         for section in order {
             let [rows, blocks] = fields.words()?;
@@ -170,11 +190,12 @@ mod tests {
 
     #[test]
     fn sections_follow_each_other_in_the_order_of_each_format() {
-        let extents = std::array::from_fn(|n| Extent {
-            rows: 1,
-            blocks: n as u32,
-        });
-        for order in [ORDER, ORDER_BEFORE] {
+        for order in [ORDER, ORDER_3, ORDER_2] {
+            let mut extents = [Extent::default(); SECTIONS];
+            for section in order {
+                let (rows, blocks) = (1, section as u32);
+                extents[section as usize] = Extent { rows, blocks };
+            }
             let sections = Sections::in_order(&order, extents);
             let mut next = 0;
             for section in order {
@@ -184,6 +205,10 @@ mod tests {
             }
             assert_eq!(next, sections.blocks_total());
         }
-        assert!({ ORDER.iter() }.map(|it| *it as usize).eq(0..SECTIONS));
+        assert!(
+            { ORDER.iter() }
+                .map(|it| *it as usize)
+                .eq(0..SECTIONS_OF_A_FILE)
+        );
     }
 }

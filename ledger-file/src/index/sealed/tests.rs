@@ -369,7 +369,8 @@ proptest! {
 #[test]
 fn a_header_that_tells_of_too_few_rows_does_no_harm() {
     let index = sample();
-    for (section, rows) in (0..sections::SECTIONS).flat_map(|it| [0, 1, 400].map(|rows| (it, rows)))
+    for (section, rows) in
+        (0..sections::SECTIONS_OF_A_FILE).flat_map(|it| [0, 1, 400].map(|rows| (it, rows)))
     {
         let mut bytes = written(&index);
         let (mut header, directory) = header_of(&bytes);

@@ -247,18 +247,17 @@ impl Writer<'_> {
     fn order_keys(&mut self, index: &ActiveIndex) -> io::Result<()> {
         let mut start = 0;
         for (tag, posting) in index.order_keys.iter() {
-            let count = posting.len() as u32;
-            let place = posting.only().unwrap_or(start);
-            self.row(Section::OrderKeys, tag.into(), &words(&[tag, place, count]))?;
-            start += if count > 1 { count } else { 0 };
+            self.row(Section::OrderKeys, tag.into(), &words(&[tag, start]))?;
+            start += posting.len() as u32;
         }
         self.end_block(Section::OrderKeys)
     }
 
     fn postings(&mut self, index: &ActiveIndex) -> io::Result<()> {
-        for (_, posting) in index.order_keys.iter().filter(|(_, list)| list.len() > 1) {
+        for (_, posting) in index.order_keys.iter() {
             for ordinal in posting.iter() {
-                self.row(Section::Postings, 0, &ordinal.to_le_bytes())?;
+                let offset = index.offsets[ordinal as usize];
+                self.row(Section::Postings, 0, &words(&[ordinal, offset]))?;
             }
         }
         self.end_block(Section::Postings)

@@ -77,7 +77,8 @@ impl Member<'_> {
             }
             Grain::Coarse => {
                 let stream = |row: &[u8]| StreamNumber(long(row, 0));
-                self.each(Section::OrderKeys, |row: &[u8; 12]| each(word(row, 0)))?;
+                self.each(Section::OrderKeys, |row: &[u8; 8]| each(word(row, 0)))?;
+                self.each(Section::OldOrderKeys, |row: &[u8; 12]| each(word(row, 0)))?;
                 self.each(Section::Runs, |row: &[u8; 28]| {
                     each(stream_tag(stream(row)))
                 })?;
