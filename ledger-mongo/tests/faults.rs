@@ -8,6 +8,7 @@ use common::{Place, batch, entry, keyed, place};
 use ledger_core::{Error, Outcome, ReadOptions, Store};
 use ledger_mongo::MongoStore;
 use ledger_mongo::mongodb::bson::{Bson, Document, doc};
+use tokio::sync::Mutex;
 
 /// A store whose commands the server can be told to fail, and nobody else's.
 struct Victim {
@@ -64,9 +65,13 @@ const LONG: Duration = Duration::from_secs(60);
 /// Longer than it takes to find a server again whose connection broke.
 const SHORT: Duration = Duration::from_secs(3);
 
-/// One test, because the server has one switch for such failures.
+/// Held by a test that does to the server what the other would feel: it has one switch for failures, and a session that is
+/// ended may be anybody's.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test]
 async fn failures_in_the_midst_of_an_append_are_survived_or_told() {
+    let _alone = ALONE.lock().await;
     let Some(victim) = Victim::new(LONG).await else {
         return;
     };
@@ -154,6 +159,7 @@ async fn failures_in_the_midst_of_an_append_are_survived_or_told() {
 
 #[tokio::test]
 async fn sessions_that_the_server_forgot_are_replaced() {
+    let _alone = ALONE.lock().await;
     let Some(place) = place().await else { return };
     let store = place.open().await;
     let stream = "s".into();
