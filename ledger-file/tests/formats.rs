@@ -35,9 +35,13 @@ fn entry(number: u64) -> NewEntry {
 
 /// The ids of the entries of `all` with an order key.
 fn ids_of(log: &Log, key: &str) -> Vec<u64> {
+    ids_in(log, "all", key)
+}
+
+fn ids_in(log: &Log, stream: &str, key: &str) -> Vec<u64> {
     let filter = Filter::new().order_key(key);
     let options = ReadOptions::new().filter(filter).limit(1_000);
-    let page = log.read(&"all".into(), &options).unwrap();
+    let page = log.read(&stream.into(), &options).unwrap();
     page.entries.iter().map(|entry| entry.id).collect()
 }
 
@@ -149,12 +153,7 @@ fn indexes_of_formats_before_are_read_and_new_ones_are_written_beside_them() {
 fn indexes_of_formats_before_are_merged_into_one_of_the_format_of_now() {
     for fixture in READ_AS_THEY_ARE {
         let directory = copy_of(fixture.name);
-        for file in fs::read_dir(directory.path()).unwrap() {
-            let path = file.unwrap().path();
-            if path.extension().is_some_and(|it| it == "merged") {
-                fs::remove_file(path).unwrap();
-            }
-        }
+        remove_merged(&directory);
         let log = open(&directory);
         let expected = with_key(fixture.ids);
         assert_eq!(ids_of(&log, "o-1"), expected);
@@ -163,6 +162,35 @@ fn indexes_of_formats_before_are_merged_into_one_of_the_format_of_now() {
         assert_eq!(ids_of(&log, "o-1"), expected);
         log.close().unwrap();
         assert_eq!(index_formats(&directory)[..2], [fixture.format; 2]);
+    }
+}
+
+/// Every fiftieth commit there is one more, to a stream and with a key of its own, which stands in the index without a list.
+#[test]
+fn keys_of_one_entry_are_found_in_indexes_of_format_3_and_when_they_were_merged_now() {
+    let directory = copy_of("index-3");
+    let check = |log: &Log| {
+        for (id, number) in (1..=5).zip((450..).step_by(50)) {
+            assert_eq!(ids_in(log, "alone", &format!("u-{number}")), [id]);
+        }
+    };
+    let log = open(&directory);
+    check(&log);
+    log.close().unwrap();
+    remove_merged(&directory);
+    let log = open(&directory);
+    check(&log);
+    log.tidy().unwrap();
+    assert_eq!(formats(&directory, "merged"), [NOW]);
+    check(&log);
+}
+
+fn remove_merged(directory: &TempDir) {
+    for file in fs::read_dir(directory.path()).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|it| it == "merged") {
+            fs::remove_file(path).unwrap();
+        }
     }
 }
 
