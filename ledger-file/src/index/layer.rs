@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::active::{ActiveIndex, Candidates, NO_STREAM};
 use super::change::{Change, ChangeKind};
+use super::filter::Grain;
 use super::hash::KeyHash;
 use super::sealed::SealedIndex;
 use super::{IndexError, Means, Origin, Spot, Stretch, Window};
@@ -26,6 +27,15 @@ impl Layer {
         match self {
             Self::Memory(index) => read(index).origin,
             Self::Sealed(index) => index.origin(),
+        }
+    }
+
+    /// Whether a filter in memory says that nothing with that tag is here.
+    #[inline]
+    pub(super) fn lacks(&self, grain: Grain, tag: u32) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Sealed(index) => index.is_known_to_lack(grain, tag),
         }
     }
 
@@ -60,6 +70,14 @@ impl<'a> LayerAt<'a> {
             bound,
             means,
         })
+    }
+
+    /// The index, if it is in a file.
+    pub(super) fn sealed(&self) -> Option<&'a SealedIndex> {
+        match self.layer {
+            Layer::Memory(_) => None,
+            Layer::Sealed(index) => Some(index),
+        }
     }
 
     /// Where what it covers begins.

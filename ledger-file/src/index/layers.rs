@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use ledger_core::Direction;
+use smallvec::SmallVec;
 
 use super::active::{CANDIDATES, Candidates};
 use super::change::{Change, ChangeKind};
@@ -219,10 +220,11 @@ impl Look<'_> {
         hashes: &[KeyHash],
         out: &mut Vec<(usize, Spot)>,
     ) -> Result<()> {
-        if let [KeyHash(tag)] = hashes {
-            self.glance(Grain::Fine, *tag);
-        }
-        for layer in self.newest_first() {
+        let only = match hashes {
+            [hash] => Some(*hash),
+            _ => None,
+        };
+        for layer in self.newest_with(only) {
             layer.dedup_keys(hashes, |index, ordinal| {
                 let spot = layer.spot(stream, ordinal)?;
                 out.extend(spot.map(|spot| (index, spot)));
@@ -241,7 +243,6 @@ impl Look<'_> {
         hash: KeyHash,
         take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
-        self.glance(Grain::Fine, hash.0);
         self.record(
             hash,
             |layer, skipped| layer.name_records(hash, skipped),
@@ -268,12 +269,13 @@ impl Look<'_> {
     fn record<T, E: From<IndexError>>(
         &self,
         hash: KeyHash,
-        candidates: impl Fn(LayerAt<'_>, usize) -> Result<Candidates>,
+        candidates: impl Fn(&LayerAt<'_>, usize) -> Result<Candidates>,
         mut take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
-        for (nth, layer) in self.newest_first().enumerate() {
+        let layers: SmallVec<[_; 32]> = self.newest_with(Some(hash)).collect();
+        for (nth, layer) in layers.iter().enumerate() {
             if nth == 1 {
-                self.announce_record(hash)?;
+                self.announce_record(hash, &layers[nth..])?;
             }
             let mut skipped = 0;
             loop {
@@ -413,7 +415,16 @@ impl<'a> Look<'a> {
     }
 
     fn newest_first(&self) -> impl Iterator<Item = LayerAt<'a>> + '_ {
+        self.newest_with(None)
+    }
+
+    /// The layers, newest first, without those that are known in memory to have nothing with that hash: most of them. The
+    /// processor guesses so, and loads what their filters look at for several at the same time.
+    fn newest_with(&self, hash: Option<KeyHash>) -> impl Iterator<Item = LayerAt<'a>> + '_ {
+        let lacks =
+            move |layer: &Layer| hash.is_some_and(|KeyHash(tag)| layer.lacks(Grain::Fine, tag));
         let indices = (0..self.layers.len()).rev();
+        let indices = indices.filter(move |index| !lacks(&self.layers[*index]));
         indices.filter_map(|index| self.layer(index))
     }
 

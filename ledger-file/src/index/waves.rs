@@ -11,6 +11,7 @@ use ledger_core::Direction;
 use smallvec::SmallVec;
 
 use super::hash::KeyHash;
+use super::layer::LayerAt;
 use super::layers::Look;
 use super::sealed::SealedIndex;
 use super::{IndexError, Window};
@@ -25,24 +26,22 @@ const INDEXES_MIN: usize = 3;
 type Indexes<'a> = SmallVec<[&'a SealedIndex; 32]>;
 
 impl Look<'_> {
-    /// Asks for what must be read of every file before anything else.
-    fn announce_contents(&self) {
-        if self.means.is_mapped() && self.sealed().nth(INDEXES_MIN - 1).is_some() {
-            self.sealed().for_each(SealedIndex::announce_contents);
-        }
-    }
-
-    /// Asks for what it takes to look for a record about a name, or about a checkpoint, in every file.
+    /// Asks for what it takes to look for a record about a name, or about a checkpoint, in some layers.
     ///
     /// # Errors
     /// Those of the files.
-    pub(super) fn announce_record(&self, hash: KeyHash) -> Result<(), IndexError> {
-        self.announce_contents();
-        if self.means.is_mapped() && self.sealed().nth(INDEXES_MIN - 1).is_some() {
-            self.sealed()
-                .try_for_each(|index| index.announce_record(hash, self.means))?;
+    pub(super) fn announce_record(
+        &self,
+        hash: KeyHash,
+        layers: &[LayerAt<'_>],
+    ) -> Result<(), IndexError> {
+        let indexes: Indexes<'_> = layers.iter().filter_map(LayerAt::sealed).collect();
+        if !self.means.is_mapped() || indexes.len() < INDEXES_MIN {
+            return Ok(());
         }
-        Ok(())
+        indexes.iter().for_each(|index| index.announce_contents());
+        let mut indexes = indexes.iter();
+        indexes.try_for_each(|index| index.announce_record(hash, self.means))
     }
 
     /// Asks for what it takes to find the entries of `stream` in `window` that may have an order key.
@@ -59,7 +58,7 @@ impl Look<'_> {
         if !self.means.is_mapped() || window.limit < LIMIT_MIN || indexes.len() < INDEXES_MIN {
             return Ok(());
         }
-        self.announce_contents();
+        indexes.iter().for_each(|index| index.announce_contents());
         for index in &indexes {
             index.announce_directory(stream, hash, self.means)?;
         }

@@ -186,6 +186,13 @@ impl SealedIndex {
         filter.into_iter().flat_map(move |it| it.glance(tag))
     }
 
+    /// Whether it is known in memory that nothing with that tag is here.
+    #[inline]
+    pub(in crate::index) fn is_known_to_lack(&self, grain: Grain, tag: u32) -> bool {
+        let filter = self.filter_in_memory(grain);
+        filter.is_some_and(|it| !it.may_have(tag))
+    }
+
     /// Whether `stream` may be here, as far as that is known in memory.
     pub(in crate::index) fn is_known_to_hold(&self, stream: StreamNumber) -> bool {
         let filter = self.filter_in_memory(Grain::Coarse);
