@@ -81,7 +81,9 @@ impl Turn<'_> {
         }
         let picture = Arc::clone(&shared.scene().picture);
         let part = picture.part(number).filter(|_| is_written);
-        let indexed = part.map(|part| index_all(&*shared.disk, part, end));
+        let joined = part.map(|part| shared.with_joined_indexes(part.clone(), end));
+        let joined = joined.transpose()?;
+        let indexed = joined.map(|part| index_all(&*shared.disk, &part, end));
         let indexed = indexed.transpose()?;
         keeper.save(shared, |manifest| {
             if let Some(next) = &next {
@@ -90,11 +92,14 @@ impl Turn<'_> {
             }
             let mut segments = manifest.segments.iter_mut();
             let meta = segments.find(|meta| meta.segment == number);
-            if let (Some(meta), Some(indexed)) = (meta, indexed) {
-                meta.layers = indexed.layers;
+            if let (Some(meta), Some(indexed)) = (meta, &indexed) {
+                meta.layers.clone_from(&indexed.layers);
                 manifest.streams = manifest.streams.max(indexed.highest_stream);
             }
         })?;
+        if let (Some(part), Some(indexed)) = (part, &indexed) {
+            shared.remove_replaced_indexes(part, &indexed.part)?;
+        }
         if let Some(next) = next {
             let name = SegmentName::of(&next.header).file_name();
             shared.disk.remove(&name).map_err(failed)?;

@@ -229,7 +229,7 @@ impl Shared {
 }
 
 /// Makes the index of what lies between `origin` and `to` in a segment.
-fn index_from_log(
+pub(super) fn index_from_log(
     hasher: KeyHasher,
     segment: &super::segment::Segment,
     origin: Origin,

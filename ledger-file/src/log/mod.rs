@@ -36,6 +36,7 @@ mod followers;
 mod frames;
 mod housekeeping;
 mod index_files;
+mod joining;
 mod keeper;
 #[cfg(test)]
 mod last_offset;
