@@ -21,7 +21,7 @@ impl Look<'_> {
         if self.layers.len() < GLANCE_LAYERS_MIN {
             return;
         }
-        self.glance(Grain::Coarse, stream_tag(stream));
+        self.glance_at_filters(stream_tag(stream));
         if !self.means.is_mapped() {
             return;
         }
@@ -34,12 +34,9 @@ impl Look<'_> {
         look_at(&rows.collect::<SmallVec<[&u8; 96]>>());
     }
 
-    /// Glances at the filters.
-    pub(super) fn glance(&self, grain: Grain, tag: u32) {
-        if self.layers.len() >= GLANCE_LAYERS_MIN {
-            let filters = self.sealed().flat_map(|it| it.glance(grain, tag));
-            look_at(&filters.collect::<SmallVec<[&u8; 96]>>());
-        }
+    fn glance_at_filters(&self, tag: u32) {
+        let filters = self.sealed().flat_map(|it| it.glance(Grain::Coarse, tag));
+        look_at(&filters.collect::<SmallVec<[&u8; 96]>>());
     }
 }
 
