@@ -71,6 +71,20 @@ pub trait Engine: Sized + Send {
     }
 }
 
+/// An engine that can be appended to by tasks, which wait for futures, in place of threads.
+pub trait InTasks: Engine + 'static {
+    /// Appends one record. The future is ready when the record is as safe as was promised.
+    fn append_in_task(&mut self, record: &[u8]) -> impl Future<Output = Result<()>> + Send;
+
+    /// Runs tasks at the same time, and waits for all of them.
+    ///
+    /// # Errors
+    /// Those of the runtime.
+    fn run<T: Send + 'static>(
+        tasks: Vec<impl Future<Output = T> + Send + 'static>,
+    ) -> Result<Vec<T>>;
+}
+
 /// The engine cannot do this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotOffered;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::answer::Outcome;
-use crate::engine::Engine;
+use crate::engine::{Engine, InTasks};
 use crate::task::Task;
 use crate::{Result, memory, read, verify, write};
 
@@ -20,4 +20,16 @@ pub(crate) fn run<E: Engine>(dir: &Path, task: &Task) -> Result<Outcome> {
             record_bytes,
         } => Outcome::Found(verify::verify::<E>(dir, appended, *record_bytes)),
     })
+}
+
+/// Runs `task` in `dir`, with tasks in place of threads, if it is about appending.
+pub(crate) fn run_in_tasks<E: InTasks>(dir: &Path, task: &Task) -> Result<Outcome> {
+    match task {
+        Task::Write(write) => {
+            memory::touch(task.bytes());
+            Ok(Outcome::Measured(write::write_in_tasks::<E>(dir, *write)?))
+        }
+        Task::Verify { .. } => run::<E>(dir, task),
+        Task::Fill(_) | Task::Reopen(_) | Task::Read(_) => Ok(Outcome::NotOffered),
+    }
 }

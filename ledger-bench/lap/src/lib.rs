@@ -18,7 +18,7 @@ mod verify;
 mod write;
 
 pub use answer::{Findings, Measured, Outcome};
-pub use engine::{Engine, NotOffered, Promise};
+pub use engine::{Engine, InTasks, NotOffered, Promise};
 pub use program::{Contestant, run};
 pub use records::{Number, record};
 pub use task::{Opening, Order, Read, Task, Volume, Write};

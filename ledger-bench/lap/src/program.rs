@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::answer::Outcome;
-use crate::engine::Engine;
+use crate::engine::{Engine, InTasks};
 use crate::task::Task;
 use crate::{Result, lap};
 
@@ -29,6 +29,13 @@ impl Contestant {
     #[must_use]
     pub fn new<E: Engine>(name: &'static str) -> Self {
         let run = lap::run::<E>;
+        Self { name, run }
+    }
+
+    /// Names an engine that is appended to by tasks, and takes no part in anything else.
+    #[must_use]
+    pub fn in_tasks<E: InTasks>(name: &'static str) -> Self {
+        let run = lap::run_in_tasks::<E>;
         Self { name, run }
     }
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::answer::Measured;
-use crate::engine::{Engine, NotOffered};
+use crate::engine::{Engine, InTasks, NotOffered};
 use crate::records::Records;
 use crate::task::{Volume, Write};
 use crate::{Result, memory};
@@ -19,10 +19,7 @@ const FILL_BATCH: usize = 1_000;
 
 /// Appends to an empty log, against the clock. The log is not closed: the caller is killed.
 pub(crate) fn write<E: Engine>(dir: &Path, task: Write) -> Result<Measured> {
-    if !E::PROMISES.contains(&task.promise) {
-        return Err(NotOffered.into());
-    }
-    let engines = handles(E::open(dir, task.promise)?, task.threads)?;
+    let engines = handles::<E>(dir, task)?;
     memory::forget_peak();
     let barrier = &Barrier::new(task.threads);
     let laps = thread::scope(|scope| {
@@ -33,6 +30,24 @@ pub(crate) fn write<E: Engine>(dir: &Path, task: Write) -> Result<Measured> {
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
         threads.into_iter().map(join).collect::<Result<Vec<_>>>()
     })?;
+    measured(&laps)
+}
+
+/// As [`write`], by as many tasks as there would be threads.
+pub(crate) fn write_in_tasks<E: InTasks>(dir: &Path, task: Write) -> Result<Measured> {
+    if task.batch > 1 {
+        return Err(NotOffered.into());
+    }
+    let engines = handles::<E>(dir, task)?;
+    memory::forget_peak();
+    let tasks = (0..)
+        .zip(engines)
+        .map(|(number, engine)| one_task(engine, number, task));
+    let laps: Result<Vec<_>> = E::run(tasks.collect())?.into_iter().collect();
+    measured(&laps?)
+}
+
+fn measured(laps: &[ThreadLap]) -> Result<Measured> {
     let first = laps.iter().map(|lap| lap.start).min();
     let last = laps.iter().map(|lap| lap.end).max();
     let time = last.zip(first).map(|(last, first)| last - first);
@@ -43,9 +58,14 @@ pub(crate) fn write<E: Engine>(dir: &Path, task: Write) -> Result<Measured> {
     })
 }
 
-fn handles<E: Engine>(engine: E, threads: usize) -> Result<Vec<E>> {
-    let mut handles = Vec::with_capacity(threads);
-    for _ in 1..threads {
+/// Opens the log, with a handle for each thread.
+fn handles<E: Engine>(dir: &Path, task: Write) -> Result<Vec<E>> {
+    if !E::PROMISES.contains(&task.promise) {
+        return Err(NotOffered.into());
+    }
+    let engine = E::open(dir, task.promise)?;
+    let mut handles = Vec::with_capacity(task.threads);
+    for _ in 1..task.threads {
         handles.push(engine.fork()?);
     }
     handles.push(engine);
@@ -76,6 +96,27 @@ fn one_thread<E: Engine>(
     }
     let end = Instant::now();
     // Not dropped: no engine shall get the time to save what it has promised already.
+    std::mem::forget(engine);
+    Ok(ThreadLap {
+        start,
+        end,
+        records: appended,
+    })
+}
+
+async fn one_task<E: InTasks>(mut engine: E, number: usize, task: Write) -> Result<ThreadLap> {
+    let mut records = Records::new(task.record_bytes, number);
+    let share = task.records_max / task.threads as u64;
+    let start = Instant::now();
+    let deadline = start + Duration::from_millis(task.millis_max);
+    let mut appended = 0;
+    while appended < share && Instant::now() < deadline {
+        for _ in 0..LOOK_EVERY.min(share - appended) {
+            engine.append_in_task(records.one(appended)).await?;
+            appended += 1;
+        }
+    }
+    let end = Instant::now();
     std::mem::forget(engine);
     Ok(ThreadLap {
         start,

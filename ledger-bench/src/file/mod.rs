@@ -68,6 +68,7 @@ fn contestants() -> Vec<Contestant> {
         Contestant::new::<ledger::Plain>("ledger: Log"),
         Contestant::new::<ledger::Keyed>("ledger: Log, two keys an entry"),
         Contestant::new::<store::Waiting>("ledger: FileStore"),
+        Contestant::in_tasks::<store::Waiting>("ledger: FileStore, tasks"),
     ];
     ours.into_iter().chain(bare::contestants()).collect()
 }

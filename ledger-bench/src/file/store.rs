@@ -1,4 +1,5 @@
-//! Our own log through the asynchronous store: owned batches and pages, and a thread that waits for each future.
+//! Our own log through the asynchronous store: owned batches and pages, and a thread that waits for each future, or tasks of a
+//! runtime with two threads.
 
 use std::path::Path;
 use std::pin::pin;
@@ -8,7 +9,8 @@ use std::thread::{self, Thread};
 
 use ledger_core::{Batch, Bytes, NewEntry, Payload, ReadOptions, Store, StreamName};
 use ledger_file::FileStore;
-use ledger_lap::{Engine, Promise, Result};
+use ledger_lap::{Engine, InTasks, Promise, Result};
+use tokio::runtime::Builder;
 
 use super::ledger::options;
 
@@ -81,6 +83,30 @@ impl Engine for Waiting {
 
     fn close(self) -> Result<()> {
         Ok(block_on(self.store.close())?)
+    }
+}
+
+impl InTasks for Waiting {
+    async fn append_in_task(&mut self, record: &[u8]) -> Result<()> {
+        let entry = NewEntry::new(Payload::octets(record.to_vec()));
+        self.store
+            .append(Batch::new(self.stream.clone(), vec![entry]))
+            .await?;
+        Ok(())
+    }
+
+    fn run<T: Send + 'static>(
+        tasks: Vec<impl Future<Output = T> + Send + 'static>,
+    ) -> Result<Vec<T>> {
+        let runtime = Builder::new_multi_thread().worker_threads(2).build()?;
+        runtime.block_on(async {
+            let tasks: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+            let mut ended = Vec::with_capacity(tasks.len());
+            for task in tasks {
+                ended.push(task.await?);
+            }
+            Ok(ended)
+        })
     }
 }
 
