@@ -136,11 +136,11 @@ impl Means {
         }
     }
 
-    /// The same, by calls, and nothing stays in memory.
+    /// The same, but what is read by calls does not stay.
     fn in_passing(self) -> Self {
         Self {
             keeps: false,
-            ..Self::calls(self.patience)
+            ..self
         }
     }
 
