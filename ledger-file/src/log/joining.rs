@@ -74,7 +74,7 @@ fn first_to_join(starts: &[u32], end: u32) -> usize {
 mod tests {
     use std::path::Path;
 
-    use ledger_core::{Batch, NewEntry, Outcome, Payload, ReadOptions};
+    use ledger_core::{Batch, Filter, NewEntry, Outcome, Payload, ReadOptions};
 
     use super::*;
     use crate::log::Log;
@@ -127,6 +127,29 @@ mod tests {
         for number in 1..=150 {
             let receipt = log.append(Batch::new("s", vec![entry(number)])).unwrap();
             assert_eq!(receipt.outcomes, [Outcome::Duplicate(number)]);
+        }
+    }
+
+    /// The reader has opened some of the files that are joined, and has not opened others.
+    #[test]
+    fn a_reader_goes_on_while_its_indexes_are_joined() {
+        let place = tempfile::tempdir().unwrap();
+        let options = || FileOptions::default().with_segment_bytes_max(64 << 10);
+        let append = |number| {
+            let log = Log::open(place.path(), options()).unwrap();
+            log.append(Batch::new("s", vec![entry(number)])).unwrap();
+            log.close().unwrap();
+        };
+        append(1);
+        let reader = Log::open_read_only(place.path(), options()).unwrap();
+        for number in 2..=60 {
+            append(number);
+            if number % 3 == 0 {
+                let options = ReadOptions::new().filter(Filter::new().order_key("o-1"));
+                let page = reader.read(&"s".into(), &options).unwrap();
+                let expected = (1..=number).filter(|other| other % 7 == 1);
+                assert!(expected.eq(page.entries.iter().map(|entry| entry.id)));
+            }
         }
     }
 }
