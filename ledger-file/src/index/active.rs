@@ -227,7 +227,7 @@ impl ActiveIndex {
 
     /// It is full before it takes more memory than this. There are two for a while: one that is written to a file, and
     /// the next.
-    const HEAP_BYTES_MAX: usize = 18 << 20;
+    const HEAP_BYTES_MAX: usize = 17 << 20;
 
     /// Whether it should take no more entries: the segment ends here. That is looked at now and then: to look costs about
     /// as much as to note an entry, and there is room for more than comes between two looks.
