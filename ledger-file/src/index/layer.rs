@@ -38,11 +38,20 @@ impl Layer {
             Self::Sealed(index) => index.is_known_to_lack(grain, tag),
         }
     }
+}
 
-    /// Where what it covers begins.
-    pub(super) fn start(&self) -> Position {
-        let origin = self.origin();
-        Position::new(origin.segment, origin.from)
+/// One index, and where what it covers begins: that never changes, and to ask an index in memory for it takes a lock.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) start: Position,
+    pub(super) layer: Layer,
+}
+
+impl From<Layer> for Placed {
+    fn from(layer: Layer) -> Self {
+        let origin = layer.origin();
+        let start = Position::new(origin.segment, origin.from);
+        Self { start, layer }
     }
 }
 
@@ -50,6 +59,7 @@ impl Layer {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LayerAt<'a> {
     layer: &'a Layer,
+    start: Position,
     /// What begins at this offset or behind it is not there yet.
     bound: u32,
     means: Means,
@@ -59,14 +69,15 @@ type Result<T> = std::result::Result<T, IndexError>;
 
 impl<'a> LayerAt<'a> {
     /// Looks at `layer` as it was when the log ended at `below`; none if there was nothing of it.
-    pub(super) fn new(layer: &'a Layer, below: Position, means: Means) -> Option<Self> {
-        let start = layer.start();
+    pub(super) fn new(placed: &'a Placed, below: Position, means: Means) -> Option<Self> {
+        let start = placed.start;
         let bound = match start.segment() == below.segment() {
             true => below.offset(),
             false => u32::MAX,
         };
         (start < below).then_some(Self {
-            layer,
+            layer: &placed.layer,
+            start,
             bound,
             means,
         })
@@ -82,13 +93,13 @@ impl<'a> LayerAt<'a> {
 
     /// Where what it covers begins.
     pub(super) fn start(&self) -> Position {
-        self.layer.start()
+        self.start
     }
 
     /// Where in the log an offset is that it speaks of.
     pub(super) fn position(&self, offset: u32) -> Position {
         match self.layer {
-            Layer::Memory(index) => Position::new(read(index).origin.segment, offset),
+            Layer::Memory(_) => Position::new(self.start.segment(), offset),
             Layer::Sealed(index) => index.position(offset),
         }
     }
@@ -96,7 +107,7 @@ impl<'a> LayerAt<'a> {
     /// Whether it is of the segment that `position` is in.
     pub(super) fn covers(&self, position: Position) -> bool {
         match self.layer {
-            Layer::Memory(index) => read(index).origin.segment == position.segment(),
+            Layer::Memory(_) => self.start.segment() == position.segment(),
             Layer::Sealed(index) => index.covers(position),
         }
     }

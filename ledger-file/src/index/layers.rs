@@ -11,7 +11,7 @@ use super::active::{CANDIDATES, Candidates};
 use super::change::{Change, ChangeKind};
 use super::filter::Grain;
 use super::hash::KeyHash;
-use super::layer::{Layer, LayerAt};
+use super::layer::{Layer, LayerAt, Placed};
 use super::sealed::SealedIndex;
 use super::{IndexError, Means, Spot, Stretch, Window};
 use crate::disk::Patience;
@@ -20,13 +20,15 @@ use crate::format::{Position, StreamNumber};
 /// Indexes that cover a log, oldest first. They do not change: a roll makes new ones.
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
-    layers: Vec<Layer>,
+    layers: Vec<Placed>,
 }
 
 impl Layers {
     /// Puts `layers` together: oldest first, none beside another.
     pub(crate) fn new(layers: Vec<Layer>) -> Self {
-        Self { layers }
+        Self {
+            layers: layers.into_iter().map(Placed::from).collect(),
+        }
     }
 
     /// Looks at them as they were when the log ended at `below`, which is not before the end of any file layer.
@@ -42,7 +44,7 @@ impl Layers {
 /// The indexes at some point of the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look<'a> {
-    pub(super) layers: &'a [Layer],
+    pub(super) layers: &'a [Placed],
     below: Position,
     pub(super) means: Means,
 }
@@ -145,7 +147,7 @@ impl Look<'_> {
     }
 
     pub(super) fn sealed(&self) -> impl Iterator<Item = &SealedIndex> {
-        self.layers.iter().filter_map(|layer| match layer {
+        self.layers.iter().filter_map(|placed| match &placed.layer {
             Layer::Sealed(index) => Some(&**index),
             Layer::Memory(_) => None,
         })
@@ -402,7 +404,7 @@ impl Look<'_> {
     }
 
     fn covering(&self, position: Position) -> Option<LayerAt<'_>> {
-        let start = |layer: &Layer| layer.start() <= position;
+        let start = |placed: &Placed| placed.start <= position;
         let covering = self.layers.partition_point(start);
         let layer = self.layer(covering.checked_sub(1)?)?;
         layer.covers(position).then_some(layer)
@@ -424,7 +426,7 @@ impl<'a> Look<'a> {
         let lacks =
             move |layer: &Layer| hash.is_some_and(|KeyHash(tag)| layer.lacks(Grain::Fine, tag));
         let indices = (0..self.layers.len()).rev();
-        let indices = indices.filter(move |index| !lacks(&self.layers[*index]));
+        let indices = indices.filter(move |index| !lacks(&self.layers[*index].layer));
         indices.filter_map(|index| self.layer(index))
     }
 

@@ -164,13 +164,26 @@ pub(super) fn index_all(disk: &dyn Disk, part: &Part, end: u32) -> Result<Indexe
 impl Shared {
     /// Asks, and asks again when an index file that turned out to be damaged was made anew.
     pub(super) fn sound<T>(&self, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+        match ask() {
+            Err(Failure::Index(origin, reason)) => self.healed(ask, origin, reason),
+            answer => answer,
+        }
+    }
+
+    #[cold]
+    fn healed<T>(
+        &self,
+        mut ask: impl FnMut() -> Result<T>,
+        origin: Origin,
+        reason: &'static str,
+    ) -> Result<T> {
+        let (mut origin, mut reason) = (origin, reason);
         let segments = self.scene().picture.parts().len();
         for _ in 0..HEALINGS_MAX + segments {
+            tracing::warn!(segment = origin.segment, reason, "an index is made anew");
+            self.heal(origin)?;
             match ask() {
-                Err(Failure::Index(origin, reason)) => {
-                    tracing::warn!(segment = origin.segment, reason, "an index is made anew");
-                    self.heal(origin)?;
-                }
+                Err(Failure::Index(next, why)) => (origin, reason) = (next, why),
                 answer => return answer,
             }
         }
