@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::index_files::index_all;
 use super::segment::SegmentName;
 use super::shared::Shared;
 use super::writer::Turn;
@@ -68,27 +67,22 @@ impl Turn<'_> {
         let shared = self.shared;
         let (number, end) = (self.writer.header.segment, self.writer.end);
         let mut keeper = shared.keeper();
-        let next = keeper.next.take();
+        let next = keeper.next.take().map(|next| next.header);
         let is_written = end > self.writer.indexed_from;
-        let file = &self.writer.file;
-        let failed = |error| Failure::io(&self.file_name(), error);
-        if file.len().map_err(failed)? > u64::from(end) {
-            file.truncate(end.into()).map_err(failed)?;
-            file.sync_all().map_err(failed)?;
-        }
+        self.cut_off_behind(end)?;
         if !is_written && next.is_none() {
             return Ok(());
         }
         let picture = Arc::clone(&shared.scene().picture);
         let part = picture.part(number).filter(|_| is_written);
-        let joined = part.map(|part| shared.with_joined_indexes(part.clone(), end));
-        let joined = joined.transpose()?;
-        let indexed = joined.map(|part| index_all(&*shared.disk, &part, end));
-        let indexed = indexed.transpose()?;
+        let indexed = part
+            .map(|part| shared.index_active(part, end))
+            .transpose()?;
         keeper.save(shared, |manifest| {
             if let Some(next) = &next {
-                let number = next.header.segment;
-                manifest.segments.retain(|meta| meta.segment != number);
+                manifest
+                    .segments
+                    .retain(|meta| meta.segment != next.segment);
             }
             let mut segments = manifest.segments.iter_mut();
             let meta = segments.find(|meta| meta.segment == number);
@@ -100,9 +94,17 @@ impl Turn<'_> {
         if let (Some(part), Some(indexed)) = (part, &indexed) {
             shared.remove_replaced_indexes(part, &indexed.part)?;
         }
-        if let Some(next) = next {
-            let name = SegmentName::of(&next.header).file_name();
-            shared.disk.remove(&name).map_err(failed)?;
+        next.map_or(Ok(()), |next| {
+            shared.remove_file(&SegmentName::of(&next).file_name())
+        })
+    }
+
+    fn cut_off_behind(&self, end: u32) -> Result<()> {
+        let file = &self.writer.file;
+        let failed = |error| Failure::io(&self.file_name(), error);
+        if file.len().map_err(failed)? > u64::from(end) {
+            file.truncate(end.into()).map_err(failed)?;
+            file.sync_all().map_err(failed)?;
         }
         Ok(())
     }

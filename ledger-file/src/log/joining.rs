@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::index_files::{file_name, index_from_log};
+use super::index_files::{Indexed, file_name, index_all, index_from_log};
 use super::picture::Part;
 use super::shared::Shared;
 use crate::error::Result;
@@ -21,24 +21,29 @@ const SMALL_BYTES: u32 = if cfg!(test) { 300 } else { 256 << 10 };
 const JOINED_BYTES_MAX: u32 = if cfg!(test) { 1_500 } else { 8 << 20 };
 
 impl Shared {
-    /// A segment up to `end`, all of which is in its file, with one index in place of the last ones that should be joined.
-    /// What cannot be read stays as it is.
+    /// Sees to it that all of the active segment, which ends at `end` and is in its file up to there, is in index files.
+    /// Those that should be joined are one then.
     ///
     /// # Errors
-    /// If the files of these cannot be opened: who still looks at them must find them when others have taken their names.
-    pub(super) fn with_joined_indexes(&self, mut part: Part, end: u32) -> Result<Part> {
+    /// Those of the files. What cannot be read of the segment stays indexed as it is.
+    pub(super) fn index_active(&self, part: &Part, end: u32) -> Result<Indexed> {
+        let joined = self.with_joined_indexes(part.clone(), end)?;
+        index_all(&*self.disk, &joined, end)
+    }
+
+    fn with_joined_indexes(&self, mut part: Part, end: u32) -> Result<Part> {
         let starts = part.layers.iter().map(|layer| layer.origin().from);
         let first = first_to_join(&starts.collect::<Vec<_>>(), end);
         if first + 1 >= part.layers.len() {
             return Ok(part);
         }
+        // Who still looks at them must find them when others have taken their names.
         part.hold_open()?;
         let origin = part.layers[first].origin();
         match index_from_log(self.hasher, &part.segment, origin, end) {
             Ok(index) => {
-                part.layers.truncate(first);
-                part.layers
-                    .push(Layer::Memory(Arc::new(RwLock::new(index))));
+                let joined = Layer::Memory(Arc::new(RwLock::new(index)));
+                part.layers.splice(first.., [joined]);
             }
             Err(failure) => {
                 let error = failure.into_error(&self.place);
