@@ -138,20 +138,16 @@ impl FileStore {
         unblock(move || change(&log)).await
     }
 
-    /// Appends as one commit, in a future that is in no box of its own.
-    async fn append_all(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
-        let mut pending = self.begin(batches).await?;
-        poll_fn(|context| pending.poll(context.waker())).await
+    /// Decides about batches, which are one commit, if that needs no waiting, and sees to it that they become durable.
+    fn begin_now(&self, batches: &[Batch<u64>]) -> Result<Option<Pending>> {
+        let log = &self.0.log;
+        let begun = log.ask_now(|| log.begin_append_with(batches, Patience::Now))?;
+        begun.iter().for_each(|pending| self.0.have_led(pending));
+        Ok(begun)
     }
 
-    /// Decides about batches, and sees to it that they become durable.
+    /// Does so on a thread that may wait.
     async fn begin(&self, batches: Vec<Batch<u64>>) -> Result<Pending> {
-        let log = &self.0.log;
-        let begun = log.ask_now(|| log.begin_append_with(&batches, Patience::Now))?;
-        if let Some(pending) = begun {
-            self.0.have_led(&pending);
-            return Ok(pending);
-        }
         let opening = Arc::clone(&self.0);
         unblock(move || {
             let pending = opening.log.begin_append(batches)?;
@@ -188,12 +184,20 @@ impl Store for FileStore {
     }
 
     async fn append(&self, batch: Batch<u64>) -> Result<Receipt<u64>> {
-        let mut receipts = self.append_all(vec![batch]).await?;
-        Ok(receipts.pop().expect("every batch has its receipt"))
+        let mut pending = match self.begin_now(std::slice::from_ref(&batch))? {
+            Some(pending) => pending,
+            None => self.begin(vec![batch]).await?,
+        };
+        let receipts = poll_fn(|context| pending.poll(context.waker())).await;
+        Ok(receipts?.pop().expect("every batch has its receipt"))
     }
 
     async fn append_many(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
-        self.append_all(batches).await
+        let mut pending = match self.begin_now(&batches)? {
+            Some(pending) => pending,
+            None => self.begin(batches).await?,
+        };
+        poll_fn(|context| pending.poll(context.waker())).await
     }
 
     async fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {
