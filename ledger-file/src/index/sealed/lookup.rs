@@ -147,8 +147,8 @@ impl SealedIndex {
             self.note_in_vain(Grain::Coarse);
             return Ok(None);
         };
-        let last = run.ordinal.wrapping_add(run.count).wrapping_sub(1);
-        self.spot_in(&mut blocks, stream, Listed::bare(last))
+        let last = Listed::bare(run.ordinal.wrapping_add(run.count).wrapping_sub(1));
+        self.spot_of(&mut blocks, &run, last).map(Some)
     }
 
     pub(in crate::index) fn first_id(
@@ -293,18 +293,20 @@ impl SealedIndex {
         let Some(run) = blocks.run_before(behind, stream)? else {
             return Ok(None);
         };
-        let before = ordinal.wrapping_sub(run.ordinal);
-        if before >= run.count {
-            return Ok(None);
+        match ordinal.wrapping_sub(run.ordinal) < run.count {
+            true => self.spot_of(blocks, &run, listed).map(Some),
+            false => Ok(None),
         }
-        let position = self.position(blocks.offset_of(listed)?);
-        let id = run.first_id.wrapping_add(before.into());
-        let record = (before == 0).then(|| self.position(run.record));
-        Ok(Some(Spot {
-            id,
-            position,
-            record,
-        }))
+    }
+
+    /// Where an entry of a run is.
+    fn spot_of(&self, blocks: &mut Blocks<'_>, run: &Run, listed: Listed) -> Result<Spot> {
+        let before = listed.ordinal.wrapping_sub(run.ordinal);
+        Ok(Spot {
+            id: run.first_id.wrapping_add(before.into()),
+            position: self.position(blocks.offset_of(listed)?),
+            record: (before == 0).then(|| self.position(run.record)),
+        })
     }
 
     pub(in crate::index) fn newest_change(
