@@ -78,6 +78,37 @@ struct ThreadLap {
     records: u64,
 }
 
+/// How long a thread, or a task, goes on.
+struct Clock {
+    start: Instant,
+    deadline: Instant,
+    /// How many records it has to append.
+    share: u64,
+}
+
+impl Clock {
+    fn start(task: Write) -> Self {
+        let start = Instant::now();
+        Self {
+            start,
+            deadline: start + Duration::from_millis(task.millis_max),
+            share: task.records_max / task.threads as u64,
+        }
+    }
+
+    fn goes_on(&self, appended: u64) -> bool {
+        appended < self.share && Instant::now() < self.deadline
+    }
+
+    fn stop(&self, records: u64) -> ThreadLap {
+        ThreadLap {
+            start: self.start,
+            end: Instant::now(),
+            records,
+        }
+    }
+}
+
 fn one_thread<E: Engine>(
     mut engine: E,
     thread: usize,
@@ -85,44 +116,32 @@ fn one_thread<E: Engine>(
     barrier: &Barrier,
 ) -> Result<ThreadLap> {
     let mut records = Records::new(task.record_bytes, thread);
-    let share = task.records_max / task.threads as u64;
     barrier.wait();
-    let start = Instant::now();
-    let deadline = start + Duration::from_millis(task.millis_max);
-    let mut appended = 0;
-    while appended < share && Instant::now() < deadline {
-        let until = share.min(appended + LOOK_EVERY.max(task.batch as u64));
+    let (clock, mut appended) = (Clock::start(task), 0);
+    while clock.goes_on(appended) {
+        let until = clock
+            .share
+            .min(appended + LOOK_EVERY.max(task.batch as u64));
         appended = append(&mut engine, &mut records, appended..until, task.batch)?;
     }
-    let end = Instant::now();
+    let lap = clock.stop(appended);
     // Not dropped: no engine shall get the time to save what it has promised already.
     std::mem::forget(engine);
-    Ok(ThreadLap {
-        start,
-        end,
-        records: appended,
-    })
+    Ok(lap)
 }
 
 async fn one_task<E: InTasks>(mut engine: E, number: usize, task: Write) -> Result<ThreadLap> {
     let mut records = Records::new(task.record_bytes, number);
-    let share = task.records_max / task.threads as u64;
-    let start = Instant::now();
-    let deadline = start + Duration::from_millis(task.millis_max);
-    let mut appended = 0;
-    while appended < share && Instant::now() < deadline {
-        for _ in 0..LOOK_EVERY.min(share - appended) {
+    let (clock, mut appended) = (Clock::start(task), 0);
+    while clock.goes_on(appended) {
+        for _ in 0..LOOK_EVERY.min(clock.share - appended) {
             engine.append_in_task(records.one(appended)).await?;
             appended += 1;
         }
     }
-    let end = Instant::now();
+    let lap = clock.stop(appended);
     std::mem::forget(engine);
-    Ok(ThreadLap {
-        start,
-        end,
-        records: appended,
-    })
+    Ok(lap)
 }
 
 /// Appends records, by batches of `batch` or one by one, and answers which one comes next.
