@@ -169,24 +169,14 @@ impl Filter {
     }
 
     /// Whether `tag` may be one of the tags.
-    #[inline]
     pub(super) fn may_have(&self, tag: u32) -> bool {
         if self.fingerprints.is_empty() {
             return true;
         }
         let (slots, fingerprint) = self.shape.place(within(tag, self.part_bits));
-        let part = &self.fingerprints[self.part(tag)..];
-        match self.grain {
-            Grain::Fine => {
-                let [first, second, third] = slots.map(|slot| part[slot]);
-                first ^ second ^ third == fingerprint
-            }
-            Grain::Coarse => {
-                let half = |slot: usize| part[slot / 2] >> (slot % 2 * 4);
-                let [first, second, third] = slots.map(half);
-                (first ^ second ^ third ^ fingerprint) & 0xF == 0
-            }
-        }
+        let part = self.part(tag);
+        let seen = slots.map(|slot| self.fingerprint(part, slot));
+        seen[0] ^ seen[1] ^ seen[2] == self.grain.cut(fingerprint)
     }
 
     /// What [`may_have`](Self::may_have) looks at: for who wants it to be in the processor's cache.
@@ -203,6 +193,14 @@ impl Filter {
     fn part(&self, tag: u32) -> usize {
         let part = u64::from(tag) << self.part_bits >> u32::BITS;
         part as usize * (self.fingerprints.len() >> self.part_bits)
+    }
+
+    fn fingerprint(&self, part: usize, slot: usize) -> u8 {
+        let byte = self.fingerprints[part + self.grain.byte_of(slot)];
+        match self.grain {
+            Grain::Fine => byte,
+            Grain::Coarse => byte >> (slot % 2 * 4) & 0xF,
+        }
     }
 
     pub(super) fn grain(&self) -> Grain {
@@ -259,7 +257,6 @@ impl Shape {
     }
 
     /// The three slots of a tag, and its fingerprint.
-    #[inline]
     fn place(self, tag: u32) -> ([usize; 3], u8) {
         let mixed = mix(u64::from(self.seed) << 32 | u64::from(tag));
         let first = ((u64::from(tag) * u64::from(self.firsts)) >> 32) as usize;
