@@ -52,6 +52,12 @@ pub(crate) enum Mistake {
     StageNotReplayed,
     /// Recovery serves before what it read is synced.
     RecoveredNotSynced,
+    /// Recovery syncs what it read without writing it again: a sync that had failed before leaves nothing to do.
+    RecoveredNotWrittenAgain,
+    /// A sync of zeroes ahead of the writer fails, and nobody is told.
+    ZeroesSyncPassedOver,
+    /// A sync of a full segment that failed is made again, and believed.
+    SealedSyncRetried,
     /// Recovery serves before its cut is synced.
     CutNotSynced,
     /// What lies behind the end stays there.

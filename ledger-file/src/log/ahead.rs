@@ -6,13 +6,17 @@
 //! nothing is done.
 //!
 //! Zeroes go through an opening of the file of their own. The system tells each opening once that something could not be
-//! written: a sync through the writer's would take an error away from the flush whose bytes were lost (rule 7).
+//! written: a sync through the writer's would take an error away from the flush whose bytes were lost (rule 7). A sync of
+//! zeroes that fails poisons the log as any other does: the file may not be as long any more as it seems, and what is written
+//! into them would be lost with them.
 
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use crate::disk::{Access, Disk, DiskFile, write_zeroes};
+use ledger_core::Error;
+
+use crate::disk::{Access, Disk, DiskFile, failure, write_zeroes};
 use crate::fault::{Mistake, is_planted};
 use crate::format::Position;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
@@ -80,19 +84,27 @@ impl Ahead {
         self.is_wanted.load(Ordering::Relaxed) && self.is_wanted.swap(false, Ordering::AcqRel)
     }
 
-    /// Writes zeroes until there are enough.
+    /// Writes zeroes until there are enough, or no more can be written: those that are missing are not needed.
     ///
     /// # Errors
-    /// Those of the file. Whatever there is not is not needed.
-    pub(super) fn write(&self, disk: &dyn Disk) -> io::Result<()> {
-        while let Some(file) = self.step(disk)? {
-            file.sync_data()?;
+    /// A sync has failed.
+    pub(super) fn write(&self, disk: &dyn Disk) -> Result<(), Error> {
+        loop {
+            match self.step(disk) {
+                Ok(Some((name, file))) => {
+                    file.sync_data().map_err(|error| failure(&*name, error))?;
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    tracing::debug!(%error, "no zeroes ahead of the writer");
+                    return Ok(());
+                }
+            }
         }
-        Ok(())
     }
 
     /// Writes one step of zeroes, if they are missing, and tells to which file.
-    fn step(&self, disk: &dyn Disk) -> io::Result<Option<Arc<dyn DiskFile>>> {
+    fn step(&self, disk: &dyn Disk) -> io::Result<Option<(String, Arc<dyn DiskFile>)>> {
         let mut frontier = self.lock();
         let (zeroed, written) = (self.zeroed.load(Ordering::Acquire), frontier.written);
         let from = u64::from(Position::from_u64(zeroed).offset());
@@ -105,7 +117,7 @@ impl Ahead {
         write_zeroes(&*file, from, to)?;
         let end = Position::new(written.segment(), to as u32);
         self.zeroed.store(end.as_u64(), Ordering::Release);
-        Ok(Some(file))
+        Ok(Some((frontier.file_name.clone(), file)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Frontier> {

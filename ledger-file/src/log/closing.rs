@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError};
 use super::segment::SegmentName;
 use super::shared::Shared;
 use super::writer::Turn;
-use crate::disk::Patience;
-use crate::error::{Failure, Fault, Result};
+use crate::disk::{Patience, failure};
+use crate::error::{Failure, Result};
 
 impl Shared {
     /// Makes everything that was committed so far survive the loss of power.
@@ -55,10 +55,7 @@ impl Turn<'_> {
         if self.shared.is_broken.load(Ordering::Acquire) {
             self.mend()?;
         }
-        match &self.writer.fault {
-            Some(fault) => Err(fault.error(&self.shared.place).into()),
-            None => Ok(()),
-        }
+        self.shared.check_sound()
     }
 
     /// Leaves the active segment without anything behind its end, and with an index of all of it: so the next opening
@@ -123,7 +120,7 @@ impl Turn<'_> {
         self.writer
             .file
             .sync_data()
-            .map_err(|error| self.poison(&self.file_name(), error))?;
+            .map_err(|error| self.shared.poison(failure(&*self.file_name(), error)))?;
         self.shared.note_durable(end);
         Ok(())
     }
@@ -141,17 +138,9 @@ impl Turn<'_> {
             segment
                 .file()
                 .sync_data()
-                .map_err(|error| self.poison(&segment.file_name(), error))?;
+                .map_err(|error| self.shared.poison(failure(&*segment.file_name(), error)))?;
             self.shared.note_durable(end);
         }
         Ok(())
-    }
-
-    /// After a failed sync nothing is known of the disk (rule 7).
-    fn poison(&self, file: &str, error: std::io::Error) -> Failure {
-        let cause = crate::disk::failure(file, error);
-        let fault = Fault::Poisoned(Arc::new(cause));
-        self.shared.break_down(fault.clone());
-        Failure::Error(fault.error(&self.shared.place))
     }
 }

@@ -110,7 +110,8 @@ impl Shared {
         if let Err(error) = synced {
             return Err(Fault::Poisoned(Arc::new(failure(&*flush.file_name, error))));
         }
-        Ok(())
+        // Another sync may have failed before this one, and have left nothing for it to do.
+        self.check_poisoned()
     }
 
     /// Takes back what was written of the log from `base` on, durably.
@@ -151,11 +152,42 @@ impl Shared {
         woken.iter().for_each(|name| self.followers.wake(name));
     }
 
+    /// Sees to it that nobody writes to the log any more: after a failed sync nothing is known of the disk (rule 7).
+    pub(super) fn poison(&self, cause: Error) -> Failure {
+        let fault = Fault::Poisoned(Arc::new(cause));
+        self.break_down(fault.clone());
+        Failure::Error(fault.error(&self.place))
+    }
+
     /// Sees to it that nobody writes before what rested on a failed flush is set right.
     pub(super) fn break_down(&self, fault: Fault) {
+        if let Fault::Poisoned(_) = fault {
+            let _known_already = self.poisoned.set(fault.clone());
+        }
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         broken.get_or_insert(fault);
         self.is_broken.store(true, Ordering::Release);
+    }
+
+    /// # Errors
+    /// `Poisoned`, from the first failed sync on.
+    pub(super) fn check_sound(&self) -> Result<()> {
+        let checked = self.check_poisoned();
+        checked.map_err(|fault| fault.error(&self.place).into())
+    }
+
+    fn check_poisoned(&self) -> Result<(), Fault> {
+        self.poisoned
+            .get()
+            .map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    /// Takes what is broken, for whoever sets it right.
+    fn take_broken(&self) -> Option<Fault> {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_broken.store(false, Ordering::Release);
+        let fault = broken.take()?;
+        Some(self.check_poisoned().err().unwrap_or(fault))
     }
 }
 
@@ -228,14 +260,7 @@ impl Turn<'_> {
     /// # Errors
     /// Why the flush failed.
     pub(super) fn mend(&mut self) -> Result<()> {
-        let broken = {
-            let mut broken = self.shared.broken.lock();
-            broken
-                .as_mut()
-                .unwrap_or_else(|poison| poison.get_mut())
-                .take()
-        };
-        let Some(mut fault) = broken else {
+        let Some(mut fault) = self.shared.take_broken() else {
             return Ok(());
         };
         if let Fault::Undone(_) = fault
@@ -243,14 +268,11 @@ impl Turn<'_> {
         {
             let error = failure.into_error(&self.shared.place);
             fault = Fault::Poisoned(Arc::new(error));
-        }
-        if let Fault::Poisoned(_) = fault {
-            self.writer.fault = Some(fault.clone());
+            let _known_already = self.shared.poisoned.set(fault.clone());
         }
         let group = std::mem::replace(&mut self.writer.group, Group::after(None));
         self.writer.flushing = None;
         group.end(Err(fault.clone()));
-        self.shared.is_broken.store(false, Ordering::Release);
         Err(fault.error(&self.shared.place).into())
     }
 

@@ -12,6 +12,7 @@ use ledger_core::Durability;
 
 use super::shared::Shared;
 use crate::error::Result;
+use crate::fault::{Mistake, is_planted};
 use crate::options::Housekeeping;
 use crate::sync::plain::{Condvar, Mutex, MutexGuard};
 
@@ -124,10 +125,12 @@ impl Shared {
         self.signal.changed.notify_all();
     }
 
-    /// Whoever flushes does without zeroes as well.
     fn write_zeroes(&self) {
-        if let Err(error) = self.ahead.write(&*self.disk) {
-            tracing::debug!(%error, "no zeroes ahead of the writer");
+        if let Err(error) = self.ahead.write(&*self.disk)
+            && !is_planted(Mistake::ZeroesSyncPassedOver)
+        {
+            tracing::warn!(place = self.place, %error, "zeroes could not be synced");
+            let _told_to_whoever_writes_next = self.poison(error);
         }
     }
 

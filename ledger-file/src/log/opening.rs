@@ -16,7 +16,7 @@ use super::packed::{KeptBlocks, segment_in};
 use super::page::Page;
 use super::picture::{Part, Picture};
 use super::recall::Recall;
-use super::recovery::{FIRST_FRAME, Source, check_claims};
+use super::recovery::{FIRST_FRAME, Source, check_claims, write_again};
 use super::segment::{Segment, SegmentName};
 use super::shared::{Scene, Shared};
 use super::streams::Streams;
@@ -113,6 +113,7 @@ struct Unsealed {
 struct Scanned {
     part: Part,
     from: u32,
+    durable: u32,
     end: u32,
     index: Arc<RwLock<ActiveIndex>>,
 }
@@ -142,7 +143,7 @@ impl Opening {
             if !is_sealed {
                 break scanned;
             }
-            sync_recovered(&scanned)?;
+            make_durable(&scanned)?;
             sealed.push(Sealed {
                 number: scanned.part.segment.number(),
                 bytes: scanned.end,
@@ -226,6 +227,7 @@ impl Opening {
         let scanned = Scanned {
             part: Part { segment, layers },
             from,
+            durable: scan.durable,
             end: scan.end,
             index,
         };
@@ -306,7 +308,7 @@ impl Opening {
                 synced.map_err(|error| Failure::io(&segment.file_name(), error))?;
             }
         }
-        sync_recovered(active)?;
+        make_durable(active)?;
         if !is_planted(Mistake::StageKeptAfterCut) {
             // What the stage holds must not come back over what is written here next: neither now, nor when the power
             // is lost and brings an older slot back.
@@ -395,14 +397,17 @@ fn missing_or(name: &str, error: io::Error) -> Failure {
 }
 
 /// Makes durable what was read again: it may have been in memory only.
-fn sync_recovered(scanned: &Scanned) -> Result<()> {
-    if scanned.from == scanned.end || is_planted(Mistake::RecoveredNotSynced) {
+fn make_durable(scanned: &Scanned) -> Result<()> {
+    if is_planted(Mistake::RecoveredNotSynced) {
         return Ok(());
     }
     let segment = &scanned.part.segment;
-    segment
-        .file()
-        .sync_all()
+    let written = match is_planted(Mistake::RecoveredNotWrittenAgain) {
+        true => Ok(()),
+        false => write_again(&**segment.file(), scanned.durable..scanned.end),
+    };
+    written
+        .and_then(|()| segment.file().sync_all())
         .map_err(|error| Failure::io(&segment.file_name(), error))
 }
 

@@ -3,12 +3,15 @@
 //! Where the log ends is decided here (rule 4): at the first place without a valid frame, unless a frame behind it claims
 //! that this place was durable. Then what was there was acknowledged and is damaged, and nothing is touched.
 
+use std::io;
+use std::ops::Range;
+
 use super::frames::with_buffer;
 use super::notes::Notes;
 use super::segment::{Segment, SegmentName};
 use super::shared::Shared;
 use super::writer::Writer;
-use crate::disk::{DiskFile, Patience, read_at_most};
+use crate::disk::{DiskFile, Patience, read_at_most, read_exact_at, write_all_at};
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{
@@ -25,6 +28,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub(super) struct Scan {
     /// Of the frames that were found.
     pub(super) index: ActiveIndex,
+    /// Up to where one of them says that it was durable.
+    pub(super) durable: u32,
     /// Where the last of them ends.
     pub(super) end: u32,
     /// Whether that one says that it is the last.
@@ -68,17 +73,24 @@ impl<'a> Source<'a> {
             generation: self.header.generation,
             from,
         });
-        let mut is_sealed = false;
+        let (mut durable, mut is_sealed) = (from, false);
         let end = self.frames(from, |frame| {
             let at = frame.position().offset();
             Notes::frame(&mut index, hasher, frame).map_err(|malformed| {
                 Failure::damage(self.name(), format!("at byte {at}: {malformed}"))
             })?;
+            if let Some(claim) = frame
+                .durable()
+                .filter(|claim| *claim > self.header.at(durable))
+            {
+                durable = claim.offset();
+            }
             is_sealed = frame.seals();
             Ok(!is_sealed)
         })?;
         Ok(Scan {
             index,
+            durable,
             end,
             is_sealed,
         })
@@ -176,6 +188,30 @@ impl<'a> Source<'a> {
         .map_err(|error| Failure::io(&self.name(), error))?;
         Ok(newest_claim(&bytes, self.header, from))
     }
+}
+
+/// Writes what lies in `range` of a file, and its length, once more: a sync that comes then makes it durable, whatever became
+/// of the ones before. What a sync failed to write, the system takes for clean (rule 7).
+pub(super) fn write_again(file: &dyn DiskFile, range: Range<u32>) -> io::Result<()> {
+    let (mut offset, end) = (u64::from(range.start), u64::from(range.end));
+    with_buffer(|buf| {
+        while offset < end {
+            let bytes = CHUNK_BYTES.min((end - offset) as usize);
+            buf.resize(buf.len().max(bytes), 0);
+            read_exact_at(file, &mut buf[..bytes], offset, Patience::Wait)?;
+            write_all_at(file, &buf[..bytes], offset)?;
+            offset += bytes as u64;
+        }
+        Ok::<_, io::Error>(())
+    })?;
+    if is_planted(Mistake::TailNotCut) {
+        return Ok(());
+    }
+    if file.len()? == end {
+        // A length that stays the same need not be written.
+        file.truncate(end + 1)?;
+    }
+    file.truncate(end)
 }
 
 /// The end of the log, as far as `sources` tell: the unsealed segments in their order, each scanned up to `ends`.

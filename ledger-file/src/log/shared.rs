@@ -26,6 +26,7 @@ use crate::error::{Fault, Result};
 use crate::format::{LogId, Position};
 use crate::index::KeyHasher;
 use crate::options::FileOptions;
+use crate::sync::plain::OnceLock;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// An open log.
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     /// Why the last flush failed, until somebody has set right what rested on it.
     pub(super) broken: Mutex<Option<Fault>>,
     pub(super) is_broken: AtomicBool,
+    /// Set once, when it is not known any more what the disk holds: nobody writes to the log before it is opened again.
+    pub(super) poisoned: OnceLock<Fault>,
     pub(super) is_closed: AtomicBool,
     /// Whether entries were removed since somebody looked for segments that are dead.
     pub(super) has_trimmed: AtomicBool,
@@ -109,6 +112,7 @@ impl Shared {
             kept_blocks: Arc::default(),
             broken: Mutex::new(None),
             is_broken: AtomicBool::new(false),
+            poisoned: OnceLock::new(),
             is_closed: AtomicBool::new(false),
             has_trimmed: AtomicBool::new(false),
             signal: Signal::default(),

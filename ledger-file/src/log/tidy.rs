@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError};
 
 use super::index_files::index_all;
 use super::keeper::Sealed;
+use super::segment::Segment;
 use super::shared::Shared;
+use crate::disk::failure;
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::Position;
@@ -15,7 +17,7 @@ impl Shared {
     /// Does what can be done later.
     ///
     /// # Errors
-    /// What was not done is done the next time.
+    /// What was not done is done the next time; nothing, if the log is poisoned.
     pub(super) fn tidy(&self) -> Result<()> {
         while self.tidy_some()? {}
         Ok(())
@@ -42,8 +44,12 @@ impl Shared {
     }
 
     /// Settles all segments that are full. Whoever calls this holds the right to tidy up.
+    ///
+    /// # Errors
+    /// `Poisoned`, also from the next call on: a sync that failed is not tried again (rule 7).
     pub(super) fn settle_sealed(&self) -> Result<()> {
         loop {
+            self.check_sound()?;
             let Some(sealed) = self.keeper().sealed.first().copied() else {
                 return Ok(());
             };
@@ -58,14 +64,7 @@ impl Shared {
             self.keeper().sealed.remove(0);
             return Ok(());
         };
-        let file = part.segment.file();
-        let synced = file.truncate(sealed.bytes.into()).and_then(|()| {
-            match is_planted(Mistake::SealedNotSynced) {
-                true => Ok(()),
-                false => file.sync_all(),
-            }
-        });
-        synced.map_err(|error| Failure::io(&part.segment.file_name(), error))?;
+        self.sync_settled(&part.segment, sealed)?;
         self.note_durable(Position::new(sealed.number, sealed.bytes));
         let indexed = index_all(&*self.disk, part, sealed.bytes)?;
         let mut keeper = self.keeper();
@@ -83,5 +82,19 @@ impl Shared {
         let mut scene = self.scene_mut();
         scene.picture = Arc::new(scene.picture.with_replaced(&indexed.part));
         Ok(())
+    }
+
+    fn sync_settled(&self, segment: &Segment, sealed: Sealed) -> Result<()> {
+        let (file, name) = (segment.file(), segment.file_name());
+        let cut = file.truncate(sealed.bytes.into());
+        cut.map_err(|error| Failure::io(&name, error))?;
+        if is_planted(Mistake::SealedNotSynced) {
+            return Ok(());
+        }
+        let synced = file.sync_all();
+        synced.map_err(|error| match is_planted(Mistake::SealedSyncRetried) {
+            true => Failure::io(&name, error),
+            false => self.poison(failure(&*name, error)),
+        })
     }
 }

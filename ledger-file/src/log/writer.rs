@@ -14,7 +14,7 @@ use super::shared::Shared;
 use super::streams::{SlotIndex, StreamState, Streams};
 use super::view::View;
 use crate::disk::{DiskFile, Patience};
-use crate::error::{Failure, Fault, Result};
+use crate::error::{Failure, Result};
 use crate::format::{Position, SegmentHeader, StreamNumber};
 use crate::index::ActiveIndex;
 use crate::sync::{MutexGuard, RwLock};
@@ -46,8 +46,6 @@ pub(super) struct Writer {
     pub(super) last: Option<Subject>,
     /// What was known of streams when the log was closed, if nobody has recalled it yet, and it can be.
     pub(super) recall: Option<Recall>,
-    /// Why nothing more can be written.
-    pub(super) fault: Option<Fault>,
     /// Whether the active segment ends with a seal, and the next could not be begun yet.
     pub(super) is_sealed: bool,
     /// Whether there is something that can be done later, and nobody was told.
@@ -106,7 +104,6 @@ impl Writer {
             streams,
             last: None,
             recall: None,
-            fault: None,
             is_sealed: false,
             wants_tidying: false,
             has_asked_for_next: false,
@@ -129,9 +126,7 @@ impl Shared {
         if self.is_broken.load(Ordering::Acquire) {
             turn.mend()?;
         }
-        if let Some(fault) = &turn.writer.fault {
-            return Err(fault.error(&self.place).into());
-        }
+        self.check_sound()?;
         if !turn.writer.has_begun {
             turn.begin()?;
         }

@@ -31,6 +31,12 @@ const STAGED: Setup = Setup {
     ..SYNC
 };
 
+/// With room for zeroes.
+const WIDE: Setup = Setup {
+    segment_bytes: 4 << 10,
+    ..SYNC
+};
+
 /// Plays with the mistake until something is wrong, where nothing is wrong without it. A panic is found too: an
 /// assertion was faster.
 fn assert_found(mistake: Mistake, look: impl Fn(u64) -> Result<(), Finding>) {
@@ -290,6 +296,9 @@ found! {
     removals_that_are_not_read_again: RemovalsNotRebuilt, crashes(SYNC);
     a_clock_that_is_believed: ClockTrusted, crashes(SYNC);
     a_sync_that_is_tried_again: SyncRetried, trouble(SYNC, DiskCall::Sync, Trouble::Io);
+    a_sync_of_a_full_segment_that_is_tried_again: SealedSyncRetried, trouble(STAGED, DiskCall::Sync, Trouble::Io);
+    a_sync_of_zeroes_that_failed_and_is_passed_over: ZeroesSyncPassedOver, trouble(WIDE.zeroing(), DiskCall::Sync, Trouble::Io);
+    a_recovery_that_believes_a_sync_after_one_that_failed: RecoveredNotWrittenAgain, trouble(SYNC, DiskCall::Sync, Trouble::Io);
     readers_who_see_what_is_not_durable: VisibleBeforeDurable, trouble(SYNC, DiskCall::Sync, Trouble::Io);
     zeroes_that_are_written_over_frames: ZeroesOverFrames, crashes(SYNC.zeroing());
     a_short_write_that_is_not_gone_on_from: ShortWriteIgnored, trouble(SYNC, DiskCall::Write, Trouble::Short);

@@ -139,8 +139,8 @@ fn trouble_everywhere(
 ) -> Result<(), Finding> {
     let mut met = 0;
     for seed in 0..SEEDS_MAX {
-        // Not every short history makes a call of each kind.
-        if seed >= 2 * times() as u64 && met > 0 {
+        // One of each kind of setup; and not every short history makes a call of each kind.
+        if seed >= 4 * times() as u64 && met > 0 {
             break;
         }
         for nth in 0.. {
@@ -180,7 +180,7 @@ fn a_failing_disk_loses_nothing_acknowledged() {
     use DiskCall::{
         Create, Open, Read, Remove, Rename, Reserve, Sync, SyncDirectory, Truncate, Write,
     };
-    for setup in [SYNC, PROCESS] {
+    for setup in [SYNC, PROCESS, INTERVAL] {
         for call in [
             Read,
             Write,

@@ -2,7 +2,7 @@
 //!
 //! What must hold: trouble that passes by itself is not noticed. A call that answers an error has changed nothing, and
 //! the log goes on; or it is poisoned, shows what it showed before, and after it was opened again the call has happened
-//! or not. Nothing that was acknowledged is lost in any case.
+//! or not, and the log goes on from there. Nothing that was acknowledged is lost in any case.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::history::Author;
 use super::inode::Survival;
 use super::observed::Observed;
 use super::played::{Finding, Setup, compare, new_model, tick};
-use super::subject::Care;
+use super::subject::{Care, Subject};
 use super::{DiskCall, LogSubject, Random, SimDisk, State, Trouble};
 
 /// What goes wrong in a history.
@@ -149,13 +149,39 @@ impl Run {
             return Err(format!("poisoned in {call:?}, and goes on"));
         }
         self.survives(&possible[acknowledged..], random)
+            .and_then(|()| self.goes_on_poisoned(&possible[acknowledged..], &more, random))
             .map_err(|finding| format!("poisoned in {call:?}: {finding}"))
+    }
+
+    /// Opens the log again, on a disk that still shows what it could not make durable, and has forgotten that it could
+    /// not: what is found then is there to stay.
+    fn goes_on_poisoned(
+        &self,
+        possible: &[Observed],
+        more: &Call,
+        random: &mut Random,
+    ) -> Result<(), Finding> {
+        self.disk.faults(|faults| faults.clear());
+        let _poisoned = self.log.maintain(Care::Reopen);
+        if !self.log.is_open() {
+            return Err("it is not opened again".into());
+        }
+        self.shows(possible)?;
+        let answers = more.play(&self.log);
+        if answers.iter().any(is_failure) {
+            return Err(format!("opened again, it answers {answers:?}"));
+        }
+        let seen = Observed::of(&self.log);
+        let seen = seen.map_err(|error| format!("looking: {error:?}"))?;
+        self.survives(&[seen], random)
     }
 
     fn shows(&self, possible: &[Observed]) -> Result<(), Finding> {
         // A read that runs into the trouble is an error, which is right, and makes no page.
-        let seen = Observed::of(&self.log);
-        let seen = seen.or_else(|_| Observed::of(&self.log));
+        let seen = Observed::of(&self.log).or_else(|_| {
+            self.disk.faults(|faults| faults.clear());
+            Observed::of(&self.log)
+        });
         let seen = seen.map_err(|error| format!("looking: {error:?}"))?;
         match possible.contains(&seen) {
             true => Ok(()),
@@ -163,13 +189,13 @@ impl Run {
         }
     }
 
-    /// After the end of the process, and after power cuts, one of the `possible` states is found.
+    /// After the end of the process, and after power cuts if all was synced, one of the `possible` states is found.
     fn survives(&self, possible: &[Observed], random: &mut Random) -> Result<(), Finding> {
-        let now = self.disk.state();
-        self.finds("a kill", now.clone(), possible)?;
-        if self.setup.durability != Durability::Sync {
+        self.finds("a kill", self.disk.state(), possible)?;
+        if self.setup.durability != Durability::Sync && self.log.maintain(Care::Sync).is_err() {
             return Ok(());
         }
+        let now = self.disk.state();
         for survival in [
             Survival::Oldest,
             Survival::Newest,
