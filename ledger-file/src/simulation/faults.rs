@@ -47,6 +47,7 @@ struct Planned {
     countdown: u64,
     trouble: Trouble,
     repeats: bool,
+    then: Option<DiskCall>,
 }
 
 impl Faults {
@@ -71,7 +72,15 @@ impl Faults {
             countdown,
             trouble,
             repeats,
+            then: None,
         });
+    }
+
+    /// Lets the next call of the kind `then` fail as well, once the first thing goes wrong that is planned so far.
+    pub(crate) fn and_then(&mut self, then: DiskCall) {
+        self.planned
+            .iter_mut()
+            .for_each(|planned| planned.then = Some(then));
     }
 
     /// Whether anything went wrong.
@@ -81,7 +90,7 @@ impl Faults {
 
     /// Counts a call, and tells what it runs into.
     pub(super) fn meet(&mut self, call: DiskCall) -> Option<Trouble> {
-        let mut met = None;
+        let (mut met, mut then) = (None, None);
         self.planned.retain_mut(|planned| {
             if planned.call != call {
                 return true;
@@ -91,8 +100,12 @@ impl Faults {
                 return true;
             }
             met = Some(planned.trouble);
+            then = planned.then;
             planned.repeats
         });
+        if let Some((trouble, then)) = met.zip(then) {
+            self.once(then, 0, trouble);
+        }
         self.was_met |= met.is_some();
         met
     }

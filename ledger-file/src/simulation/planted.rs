@@ -7,7 +7,7 @@ use ledger_core::Durability;
 use super::crash::explore;
 use super::damage::{AtRest, Class};
 use super::played::{Finding, Played, Setup};
-use super::trouble::{self, Plan};
+use super::trouble::{self, Ended, Plan};
 use super::{DiskCall, State, Trouble};
 use crate::fault::{self, Mistake};
 use crate::format::{FileName, NewRecord, SEGMENT_HEADER_BYTES};
@@ -56,14 +56,22 @@ fn crashes(setup: Setup) -> impl Fn(u64) -> Result<(), Finding> {
 
 fn trouble(setup: Setup, call: DiskCall, trouble: Trouble) -> impl Fn(u64) -> Result<(), Finding> {
     move |seed| {
-        let plan = |nth| Plan {
-            call,
-            nth,
-            trouble,
-            stays: false,
-        };
-        let mut nths = 0..;
-        while trouble::play(setup, seed, plan(nths.next().unwrap_or(0)))? {}
+        let mut plan = Plan::once(call, trouble);
+        while trouble::play(setup, seed, plan)? {
+            plan.nth += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Trouble with a sync in the openings after a history.
+fn openings(setup: Setup) -> impl Fn(u64) -> Result<(), Finding> {
+    move |seed| {
+        let ended = Ended::new(setup, seed)?;
+        let mut plan = Plan::once(DiskCall::Sync, Trouble::Io);
+        while ended.open(plan)? {
+            plan.nth += 1;
+        }
         Ok(())
     }
 }
@@ -299,6 +307,7 @@ found! {
     a_sync_of_a_full_segment_that_is_tried_again: SealedSyncRetried, trouble(STAGED, DiskCall::Sync, Trouble::Io);
     a_sync_of_zeroes_that_failed_and_is_passed_over: ZeroesSyncPassedOver, trouble(WIDE.zeroing(), DiskCall::Sync, Trouble::Io);
     a_recovery_that_believes_a_sync_after_one_that_failed: RecoveredNotWrittenAgain, trouble(SYNC, DiskCall::Sync, Trouble::Io);
+    an_opening_that_believes_a_sync_after_one_that_failed: RecoveredNotWrittenAgain, openings(STAGED);
     readers_who_see_what_is_not_durable: VisibleBeforeDurable, trouble(SYNC, DiskCall::Sync, Trouble::Io);
     zeroes_that_are_written_over_frames: ZeroesOverFrames, crashes(SYNC.zeroing());
     a_short_write_that_is_not_gone_on_from: ShortWriteIgnored, trouble(SYNC, DiskCall::Write, Trouble::Short);

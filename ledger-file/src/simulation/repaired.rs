@@ -15,7 +15,7 @@ use super::log_subject::options;
 use super::observed::Observed;
 use super::played::{Finding, Played, Setup};
 use super::subject::{Care, Subject};
-use super::{LogSubject, Random, SimDisk, State};
+use super::{DiskCall, LogSubject, Random, SimDisk, State, Trouble};
 use crate::format::FileName;
 use crate::log::{Log, Repair};
 
@@ -97,10 +97,7 @@ impl AtRest {
 
     /// Ends the world before each step of a repair, and checks that it is either done or can be done.
     pub(crate) fn crash_repair(&self, damaged: &State, seed: u64) -> Result<usize, Finding> {
-        let disk = SimDisk::new(damaged.clone());
-        self.repair(&disk).map_err(called("repairing"))?;
-        let log = self.open(&disk).map_err(called("opening"))?;
-        let expected = Observed::of(&log).map_err(called("looking"))?;
+        let expected = self.left_by_repair(damaged)?;
         let disk = SimDisk::new(damaged.clone());
         self.repair(&disk).map_err(called("repairing"))?;
         let (mut state, mut random) = (damaged.clone(), Random::new(seed));
@@ -120,6 +117,51 @@ impl AtRest {
         let log = log.map_err(called("opening what a power cut left of it"))?;
         let seen = Observed::of(&log).map_err(called("looking"))?;
         same(&seen, &expected).map(|()| journal.len())
+    }
+
+    /// Repairs while the nth call of a kind fails, for every n that is reached, and once more without trouble if need be:
+    /// it has happened then, or can be made again. Answers how many there were.
+    pub(crate) fn fail_repair(&self, damaged: &State, call: DiskCall) -> Result<usize, Finding> {
+        let expected = self.left_by_repair(damaged)?;
+        let is_met = |nth: usize| {
+            let met = self.repair_in_trouble(damaged, call, nth as u64, &expected);
+            met.map_err(|finding| format!("{call:?} {nth} fails: {finding}"))
+        };
+        let mut nth = 0;
+        while is_met(nth)? {
+            nth += 1;
+        }
+        Ok(nth)
+    }
+
+    fn repair_in_trouble(
+        &self,
+        damaged: &State,
+        call: DiskCall,
+        nth: u64,
+        expected: &Observed,
+    ) -> Result<bool, Finding> {
+        let disk = SimDisk::new(damaged.clone());
+        disk.faults(|faults| faults.once(call, nth, Trouble::Io));
+        if self.repair(&disk).is_err() {
+            disk.faults(|faults| faults.clear());
+            self.repair(&disk).map_err(called("repairing again"))?;
+        }
+        let (now, random) = (disk.state(), &mut Random::new(nth));
+        let cuts = [Survival::Oldest, Survival::Any, Survival::Any];
+        let cuts = cuts.map(|survival| now.after_power_cut(survival, random));
+        for left in [now].into_iter().chain(cuts) {
+            self.check_crashed(left, expected)?;
+        }
+        Ok(disk.faults(|faults| faults.was_met()))
+    }
+
+    /// What is there after a repair to which nothing happens.
+    fn left_by_repair(&self, damaged: &State) -> Result<Observed, Finding> {
+        let disk = SimDisk::new(damaged.clone());
+        self.repair(&disk).map_err(called("repairing"))?;
+        let log = self.open(&disk).map_err(called("opening"))?;
+        Observed::of(&log).map_err(called("looking"))
     }
 
     fn check_crashed(&self, left: State, expected: &Observed) -> Result<(), Finding> {

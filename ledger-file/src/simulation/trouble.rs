@@ -4,6 +4,7 @@
 //! the log goes on; or it is poisoned, shows what it showed before, and after it was opened again the call has happened
 //! or not, and the log goes on from there. Nothing that was acknowledged is lost in any case.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ledger_core::{Batch, Durability, Error, ManualClock, MemoryStore, NewEntry, Payload};
@@ -25,62 +26,155 @@ pub(crate) struct Plan {
     pub(crate) trouble: Trouble,
     /// Whether it stays, until the log has refused a few times.
     pub(crate) stays: bool,
+    /// What fails after it, the next time that it is called.
+    pub(crate) then: Option<DiskCall>,
 }
 
 /// How often a log refuses before what stays is taken away.
 const REFUSALS: usize = 3;
 
-/// Plays the history of `seed` with trouble; answers whether it was met.
-pub(crate) fn play(setup: Setup, seed: u64, plan: Plan) -> Result<bool, Finding> {
-    let (model, clock) = new_model();
-    let disk = SimDisk::default();
-    let log = LogSubject::open(&disk, &setup, clock.clone())
-        .map_err(|error| format!("the first opening: {error:?}"))?;
-    disk.faults(|faults| match plan.stays {
-        true => faults.from(plan.call, plan.nth, plan.trouble),
-        false => faults.once(plan.call, plan.nth, plan.trouble),
-    });
-    let mut run = Run {
-        setup,
-        disk,
-        log,
-        model,
-        clock,
-        refusals: 0,
-    };
-    run.history(seed)
-        .map_err(|finding| format!("seed {seed}, {plan:?}: {finding}"))?;
-    Ok(run.disk.faults(|faults| faults.was_met()))
+impl Plan {
+    /// The first call of a kind runs into trouble.
+    pub(crate) fn once(call: DiskCall, trouble: Trouble) -> Self {
+        Self {
+            call,
+            nth: 0,
+            trouble,
+            stays: false,
+            then: None,
+        }
+    }
+
+    fn prepare(&self, disk: &SimDisk) {
+        disk.faults(|faults| {
+            match self.stays {
+                true => faults.from(self.call, self.nth, self.trouble),
+                false => faults.once(self.call, self.nth, self.trouble),
+            }
+            self.then.into_iter().for_each(|then| faults.and_then(then));
+        });
+    }
 }
 
-struct Run {
+/// Plays the history of `seed` with trouble; answers whether it was met.
+pub(crate) fn play(setup: Setup, seed: u64, plan: Plan) -> Result<bool, Finding> {
+    let mut run = Run::new(setup)?;
+    plan.prepare(&run.opened.disk);
+    run.history(seed)
+        .map_err(|finding| format!("seed {seed}, {plan:?}: {finding}"))?;
+    Ok(run.opened.disk.faults(|faults| faults.was_met()))
+}
+
+/// A history that was played to its end, and opens again from there.
+pub(crate) struct Ended {
+    run: Run,
+    seed: u64,
+}
+
+impl Ended {
+    /// Plays the history of `seed` without trouble.
+    pub(crate) fn new(setup: Setup, seed: u64) -> Result<Self, Finding> {
+        let mut run = Run::new(setup)?;
+        let _is_sound = run.calls(&mut Random::new(seed))?;
+        Ok(Self { run, seed })
+    }
+
+    /// Opens the log with trouble, after a kill and after a power cut, or before it is made if nothing is in it; and once
+    /// more without trouble if need be. Answers whether it was met.
+    pub(crate) fn open(&self, plan: Plan) -> Result<bool, Finding> {
+        let (seed, random) = (self.seed, &mut Random::new(self.seed));
+        let opened = &self.run.opened;
+        let killed = opened.disk.state();
+        let is_sync = opened.setup.durability == Durability::Sync;
+        let cut = is_sync.then(|| killed.after_power_cut(Survival::Any, random));
+        let unmade = (opened.setup.calls == 0).then(State::default);
+        let mut was_met = false;
+        for left in [killed].into_iter().chain(cut).chain(unmade) {
+            was_met |= self
+                .open_on(left, plan, random)
+                .map_err(|finding| format!("opening after seed {seed}, {plan:?}: {finding}"))?;
+        }
+        Ok(was_met)
+    }
+
+    fn open_on(&self, left: State, plan: Plan, random: &mut Random) -> Result<bool, Finding> {
+        let disk = SimDisk::new(left);
+        plan.prepare(&disk);
+        let before = &self.run.opened;
+        let open = || LogSubject::open(&disk, &before.setup, before.clock.clone());
+        let log = open().or_else(|_| {
+            disk.faults(|faults| faults.clear());
+            open()
+        });
+        let opened = Opened {
+            log: log.map_err(|error| format!("without trouble: {error:?}"))?,
+            setup: before.setup,
+            disk: disk.clone(),
+            clock: Arc::clone(&before.clock),
+        };
+        opened.goes_on(&[self.run.expected()], random)?;
+        Ok(disk.faults(|faults| faults.was_met()))
+    }
+}
+
+/// A log, and the disk that it is on.
+struct Opened {
     setup: Setup,
     disk: SimDisk,
     log: LogSubject,
-    model: MemoryStore,
     clock: Arc<ManualClock>,
+}
+
+struct Run {
+    opened: Opened,
+    model: MemoryStore,
     refusals: usize,
 }
 
 impl Run {
+    fn new(setup: Setup) -> Result<Self, Finding> {
+        let ((model, clock), disk) = (new_model(), SimDisk::default());
+        let log = LogSubject::open(&disk, &setup, clock.clone())
+            .map_err(|error| format!("the first opening: {error:?}"))?;
+        Ok(Self {
+            opened: Opened {
+                setup,
+                disk,
+                log,
+                clock,
+            },
+            model,
+            refusals: 0,
+        })
+    }
+
     fn history(&mut self, seed: u64) -> Result<(), Finding> {
-        let mut random = Random::new(seed);
-        for _ in 0..self.setup.calls {
+        let random = &mut Random::new(seed);
+        match self.calls(random)? {
+            ControlFlow::Continue(()) => self.opened.survives(&[self.expected()], random),
+            ControlFlow::Break(()) => Ok(()),
+        }
+    }
+
+    /// Makes the calls of a history, until the log is poisoned.
+    fn calls(&mut self, random: &mut Random) -> Result<ControlFlow<()>, Finding> {
+        for _ in 0..self.opened.setup.calls {
             let call = Author {
                 random: Random::new(random.next()),
                 model: &self.model,
-                clock: &self.clock,
+                clock: &self.opened.clock,
             }
             .next_call();
-            tick(&call, &self.clock);
+            tick(&call, &self.opened.clock);
             let before = self.expected();
-            let answers = call.play(&self.log);
+            let answers = call.play(&self.opened.log);
             if answers.iter().any(is_poison) {
-                return self.poisoned(&call, &answers, before, &mut random);
+                self.poisoned(&call, &answers, before, random)?;
+                return Ok(ControlFlow::Break(()));
             }
             self.go_on(&call, answers)?;
         }
-        self.survives(&[self.expected()], &mut random)
+        Ok(ControlFlow::Continue(()))
     }
 
     fn expected(&self) -> Observed {
@@ -106,18 +200,19 @@ impl Run {
         if failed {
             self.refused()?;
         }
-        self.shows(&[self.expected()])
+        self.opened
+            .shows(&[self.expected()])
             .map_err(|finding| format!("after {call:?}: {finding}"))
     }
 
     /// After a few refusals there is no more trouble.
     fn refused(&mut self) -> Result<(), Finding> {
         self.refusals += 1;
-        if self.refusals >= REFUSALS || !self.log.is_open() {
-            self.disk.faults(|faults| faults.clear());
+        if self.refusals >= REFUSALS || !self.opened.log.is_open() {
+            self.opened.disk.faults(|faults| faults.clear());
         }
-        if !self.log.is_open() {
-            let opened = self.log.open_again();
+        if !self.opened.log.is_open() {
+            let opened = self.opened.log.open_again();
             opened.map_err(|error| format!("opening without trouble: {error:?}"))?;
         }
         Ok(())
@@ -131,43 +226,46 @@ impl Run {
         before: Observed,
         random: &mut Random,
     ) -> Result<(), Finding> {
-        let acknowledged = answers
-            .iter()
-            .take_while(|answer| !is_failure(answer))
-            .count();
+        let begun = answers.iter().filter(|answer| !is_refused(answer));
+        let acknowledged = begun.take_while(|answer| !is_failure(answer)).count();
         let mut possible = vec![before];
+        let call = &without_refused(call, answers);
         call.play_slowly(&self.model, || possible.push(self.expected()));
-        self.shows(&possible[acknowledged..=acknowledged])
+        self.opened
+            .shows(&possible[acknowledged..=acknowledged])
             .map_err(|finding| format!("poisoned in {call:?}: {finding}"))?;
-        let more = Call::Append(vec![Batch::new(
-            "orders",
-            vec![NewEntry::new(Payload::json("1"))],
-        )]);
         // After a failed close it has been opened again, and is sound.
         let is_reopened = matches!(call, Call::Maintain(Care::Reopen));
-        if !is_reopened && !more.play(&self.log).iter().all(is_poison) {
+        if !is_reopened && !one_more().play(&self.opened.log).iter().all(is_poison) {
             return Err(format!("poisoned in {call:?}, and goes on"));
         }
-        self.survives(&possible[acknowledged..], random)
-            .and_then(|()| self.goes_on_poisoned(&possible[acknowledged..], &more, random))
+        self.opened
+            .survives(&possible[acknowledged..], random)
+            .and_then(|()| {
+                self.opened
+                    .goes_on_poisoned(&possible[acknowledged..], random)
+            })
             .map_err(|finding| format!("poisoned in {call:?}: {finding}"))
     }
+}
 
+impl Opened {
     /// Opens the log again, on a disk that still shows what it could not make durable, and has forgotten that it could
     /// not: what is found then is there to stay.
-    fn goes_on_poisoned(
-        &self,
-        possible: &[Observed],
-        more: &Call,
-        random: &mut Random,
-    ) -> Result<(), Finding> {
+    fn goes_on_poisoned(&self, possible: &[Observed], random: &mut Random) -> Result<(), Finding> {
         self.disk.faults(|faults| faults.clear());
         let _poisoned = self.log.maintain(Care::Reopen);
-        if !self.log.is_open() {
-            return Err("it is not opened again".into());
+        match self.log.is_open() {
+            true => self.goes_on(possible, random),
+            false => Err("it is not opened again".into()),
         }
+    }
+
+    /// What is there is one of the `possible` states, stays, and so does what is appended.
+    fn goes_on(&self, possible: &[Observed], random: &mut Random) -> Result<(), Finding> {
         self.shows(possible)?;
-        let answers = more.play(&self.log);
+        self.disk.faults(|faults| faults.clear());
+        let answers = one_more().play(&self.log);
         if answers.iter().any(is_failure) {
             return Err(format!("opened again, it answers {answers:?}"));
         }
@@ -220,6 +318,30 @@ impl Run {
             }
         }
     }
+}
+
+fn is_refused(answer: &Answer) -> bool {
+    is_failure(answer) && !is_poison(answer)
+}
+
+/// The call without appends that failed before they were under way: those never happen.
+fn without_refused(call: &Call, answers: &[Answer]) -> Call {
+    let Call::Append(batches) = call else {
+        return call.clone();
+    };
+    let begun = batches
+        .iter()
+        .zip(answers)
+        .filter(|(_, answer)| !is_refused(answer));
+    Call::Append(begun.map(|(batch, _)| batch.clone()).collect())
+}
+
+/// An append that nothing refuses.
+fn one_more() -> Call {
+    Call::Append(vec![Batch::new(
+        "orders",
+        vec![NewEntry::new(Payload::json("1"))],
+    )])
 }
 
 fn is_poison(answer: &Answer) -> bool {

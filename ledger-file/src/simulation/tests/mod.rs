@@ -2,6 +2,8 @@
 //!
 //! `LEDGER_CRASH=long` looks at many more states; a number is how many times more.
 
+mod trouble;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +12,9 @@ use ledger_core::{Durability, ManualClock, Timestamp};
 use super::crash::explore;
 use super::damage::{AtRest, Class};
 use super::inode::Survival;
-use super::played::{Finding, Played, Setup};
+use super::played::{Played, Setup};
 use super::repaired::Extent;
-use super::trouble::{self, Plan};
-use super::{DiskCall, LogSubject, Random, SimDisk, State, Step, Trouble};
+use super::{LogSubject, Random, SimDisk, State, Step};
 use crate::format::{FileName, SEGMENT_HEADER_BYTES};
 use crate::options::Compression;
 
@@ -123,100 +124,6 @@ fn a_log_whose_making_was_cut_short_twice_is_made() {
     for left in cut_openings(&State::default(), random) {
         for left in cut_openings(&left, random) {
             opened(&left);
-        }
-    }
-}
-
-/// How many histories are looked through for a call of the kind that is to fail.
-const SEEDS_MAX: u64 = 1_000;
-
-/// Plays histories in which the nth call of one kind fails, for every n that is reached.
-fn trouble_everywhere(
-    setup: Setup,
-    call: DiskCall,
-    trouble: Trouble,
-    stays: bool,
-) -> Result<(), Finding> {
-    let mut met = 0;
-    for seed in 0..SEEDS_MAX {
-        // One of each kind of setup; and not every short history makes a call of each kind.
-        if seed >= 4 * times() as u64 && met > 0 {
-            break;
-        }
-        for nth in 0.. {
-            let plan = Plan {
-                call,
-                nth,
-                trouble,
-                stays,
-            };
-            if !trouble::play(setup.of_seed(seed), seed, plan)? {
-                break;
-            }
-            met += 1;
-        }
-    }
-    assert!(met > 0, "no {call:?} was ever made");
-    Ok(())
-}
-
-fn short(setup: Setup) -> Setup {
-    Setup { calls: 30, ..setup }
-}
-
-#[test]
-fn trouble_that_passes_is_not_noticed() {
-    for setup in [SYNC, PROCESS] {
-        for call in [DiskCall::Read, DiskCall::Write] {
-            for trouble in [Trouble::Interrupted, Trouble::Short] {
-                trouble_everywhere(short(setup), call, trouble, false).unwrap();
-            }
-        }
-    }
-}
-
-#[test]
-fn a_failing_disk_loses_nothing_acknowledged() {
-    use DiskCall::{
-        Create, Open, Read, Remove, Rename, Reserve, Sync, SyncDirectory, Truncate, Write,
-    };
-    for setup in [SYNC, PROCESS, INTERVAL] {
-        for call in [
-            Read,
-            Write,
-            Sync,
-            Create,
-            Open,
-            Rename,
-            Remove,
-            Reserve,
-            Truncate,
-            SyncDirectory,
-        ] {
-            trouble_everywhere(short(setup), call, Trouble::Io, false)
-                .unwrap_or_else(|finding| panic!("{finding}"));
-        }
-    }
-}
-
-#[test]
-fn a_full_disk_is_refused_and_left() {
-    for setup in [SYNC, PROCESS] {
-        for call in [DiskCall::Write, DiskCall::Reserve, DiskCall::Create] {
-            for stays in [false, true] {
-                trouble_everywhere(short(setup), call, Trouble::Full, stays)
-                    .unwrap_or_else(|finding| panic!("{finding}"));
-            }
-        }
-    }
-}
-
-#[test]
-fn too_many_open_files_are_refused_and_left() {
-    for setup in [SYNC, PROCESS] {
-        for call in [DiskCall::Open, DiskCall::Create] {
-            trouble_everywhere(short(setup), call, Trouble::TooManyFiles, true)
-                .unwrap_or_else(|finding| panic!("{finding}"));
         }
     }
 }
@@ -462,5 +369,25 @@ fn a_repair_that_is_cut_short_has_happened_or_is_made_again() {
         let manifest = log.with_flipped("MANIFEST", 60 * 8);
         crashes += log.crash_repair(&manifest, 1).unwrap();
         assert!(crashes > 100, "{crashes}");
+    }
+}
+
+#[test]
+fn a_repair_that_fails_has_happened_or_is_made_again() {
+    for setup in [SYNC, SYNC.packing()] {
+        let log = to_repair_with(setup, 77, true);
+        let segments = log.files(is_segment);
+        let damaged = log.with_flipped(&segments[0], 90 * 8);
+        for state in [
+            damaged,
+            log.without(&segments[1]),
+            log.with_flipped("MANIFEST", 60 * 8),
+        ] {
+            let met = trouble::DISK_CALLS.map(|call| {
+                let met = log.fail_repair(&state, call);
+                met.unwrap_or_else(|finding| panic!("{finding}"))
+            });
+            assert!(met.iter().sum::<usize>() > 20, "{met:?}");
+        }
     }
 }
