@@ -1,8 +1,6 @@
 //! Power cuts on real file systems: a small image is mounted, and shut down without a flush while a log is written.
 //!
-//! The shutdown is the file system's own (`XFS_IOC_GOINGDOWN`, which ext4 knows too): what it has not written, journal
-//! included, is gone. It needs root, loop devices and python3, which makes the call. The simulated disk is meaner and
-//! sees more; this proves that it is not mistaken about real ones.
+//! The simulated disk is meaner and sees more; this proves that it is not mistaken about real ones.
 
 #![expect(clippy::unwrap_used, reason = "what helps tests is a test")]
 #![cfg(target_os = "linux")]
@@ -10,66 +8,16 @@
 mod support;
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
 use ledger_core::Durability;
 use ledger_file::Log;
-use support::{diary, run};
+use support::diary;
+use support::image::{Image, can_mount_images};
 
 /// How often the power of each file system is cut, unless `LEDGER_POWER_CUTS` says otherwise.
 const CUTS: u64 = 150;
-
-/// Shuts the file system of its argument down; nothing is flushed before.
-const SHUTDOWN: &str = "
-import fcntl, os, struct, sys
-descriptor = os.open(sys.argv[1], os.O_RDONLY)
-fcntl.ioctl(descriptor, 0x8004587D, struct.pack('I', 2))
-";
-
-/// A file system in a file, mounted as long as it is there.
-struct Image {
-    file: PathBuf,
-    mount: PathBuf,
-}
-
-impl Image {
-    fn new(place: &Path, make: &[&str], bytes: u64) -> Self {
-        let (file, mount) = (place.join("image"), place.join("mount"));
-        std::fs::File::create(&file)
-            .unwrap()
-            .set_len(bytes)
-            .unwrap();
-        std::fs::create_dir(&mount).unwrap();
-        run(make[0], &[&make[1..], &[file.to_str().unwrap()]].concat());
-        let image = Self { file, mount };
-        image.mount();
-        image
-    }
-
-    fn mount(&self) {
-        let (file, mount) = (self.file.to_str().unwrap(), self.mount.to_str().unwrap());
-        run("mount", &["-o", "loop", file, mount]);
-    }
-
-    fn unmount(&self) {
-        run("umount", &[self.mount.to_str().unwrap()]);
-    }
-
-    fn cut_power(&self) {
-        run("python3", &["-c", SHUTDOWN, self.mount.to_str().unwrap()]);
-    }
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        // The test has said what it has to say; a mount that stays behind is the next best thing to report.
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(&self.mount)
-            .status();
-    }
-}
 
 /// Cuts the power once a keeper of the diary at `path` has acknowledged `commits`; answers the last number that it
 /// acknowledged before.
@@ -101,14 +49,16 @@ fn survives_power_cuts(test: &str, make: &[&str], bytes: u64) {
         stopped.expect_err("only the power cut stops it");
         return;
     }
-    if !support::can_mount() {
+    if !can_mount_images() {
         return;
     }
-    if !Path::new("/dev/loop-control").exists() {
-        return support::leave_out("this machine has no loop devices");
-    }
     let place = tempfile::tempdir().unwrap();
-    let image = Image::new(place.path(), make, bytes);
+    let file = place.path().join("image");
+    std::fs::File::create(&file)
+        .unwrap()
+        .set_len(bytes)
+        .unwrap();
+    let image = Image::new(file, place.path().join("mount"), make);
     let path = image.mount.join("log");
     let mut acknowledged = 0;
     for round in 0..cuts() {

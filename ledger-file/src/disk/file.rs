@@ -90,7 +90,11 @@ impl DiskFile for RealFile {
     }
 
     fn announce(&self, offset: u64, len: u64) {
-        announce(&self.0, offset, len);
+        advise(&self.0, offset, len, Wish::Announce);
+    }
+
+    fn evict(&self, offset: u64, len: u64) {
+        advise(&self.0, offset, len, Wish::Evict);
     }
 
     /// Only where there are more addresses than a log has bytes.
@@ -102,18 +106,27 @@ impl DiskFile for RealFile {
     }
 }
 
-/// Asks the disk for what will be read.
+/// What the system is asked to do about its cache.
+enum Wish {
+    Announce,
+    Evict,
+}
+
 #[cfg(target_os = "linux")]
-fn announce(file: &File, offset: u64, len: u64) {
+fn advise(file: &File, offset: u64, len: u64, wish: Wish) {
     use rustix::fs::{Advice, fadvise};
+    let advice = match wish {
+        Wish::Announce => Advice::WillNeed,
+        Wish::Evict => Advice::DontNeed,
+    };
     if let Some(len) = std::num::NonZeroU64::new(len) {
-        let _heard = fadvise(file, offset, Some(len), Advice::WillNeed);
+        let _heard = fadvise(file, offset, Some(len), advice);
     }
 }
 
 /// Nobody else can be asked.
 #[cfg(not(target_os = "linux"))]
-fn announce(_: &File, _: u64, _: u64) {}
+fn advise(_: &File, _: u64, _: u64, _: Wish) {}
 
 /// Reads what the page cache holds.
 #[cfg(target_os = "linux")]

@@ -76,6 +76,12 @@ impl DiskFile for LateFile {
         }
     }
 
+    fn evict(&self, offset: u64, len: u64) {
+        if let Ok(file) = self.file() {
+            file.evict(offset, len);
+        }
+    }
+
     fn map(&self, len: u64) -> io::Result<Option<FileMap>> {
         self.file()?.map(len)
     }

@@ -101,6 +101,10 @@ pub(crate) trait DiskFile: Send + Sync + fmt::Debug {
     /// heard waits longer then, and no more.
     fn announce(&self, offset: u64, len: u64);
 
+    /// Asks the system to forget what it has in memory of `len` bytes from `offset` on, and need not write, so that the
+    /// next write of it finds nothing there to go by. Whoever is not heard has lost nothing.
+    fn evict(&self, offset: u64, len: u64);
+
     /// Maps the first `len` bytes to be read, whether they are there yet or not; none if it can only be read by calls.
     fn map(&self, len: u64) -> io::Result<Option<FileMap>>;
 }

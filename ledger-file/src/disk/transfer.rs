@@ -146,6 +146,8 @@ mod tests {
             Ok(())
         }
         fn announce(&self, _: u64, _: u64) {}
+        fn evict(&self, _: u64, _: u64) {}
+
         fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
             Ok(None)
         }

@@ -249,6 +249,8 @@ impl DiskFile for Memory {
     }
 
     fn announce(&self, _: u64, _: u64) {}
+
+    fn evict(&self, _: u64, _: u64) {}
     fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
         Ok(None)
     }

@@ -222,6 +222,8 @@ impl DiskFile for PackedFile {
     /// Where they lie in the file is not known yet.
     fn announce(&self, _: u64, _: u64) {}
 
+    fn evict(&self, _: u64, _: u64) {}
+
     fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
         Ok(None)
     }

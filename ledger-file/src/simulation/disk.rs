@@ -277,6 +277,8 @@ impl DiskFile for SimFile {
 
     fn announce(&self, _: u64, _: u64) {}
 
+    fn evict(&self, _: u64, _: u64) {}
+
     /// Never: so every look at a file is a call that can fail.
     fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
         Ok(None)

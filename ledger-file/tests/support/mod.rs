@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 
 pub(crate) mod diary;
+#[cfg(target_os = "linux")]
+pub(crate) mod image;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -264,6 +264,8 @@ mod tests {
         fn announce(&self, offset: u64, len: u64) {
             self.announced.lock().unwrap().push((offset, len));
         }
+        fn evict(&self, _: u64, _: u64) {}
+
         fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
             Ok(None)
         }

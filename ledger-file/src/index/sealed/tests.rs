@@ -71,6 +71,8 @@ impl DiskFile for Bytes {
     }
 
     fn announce(&self, _: u64, _: u64) {}
+    fn evict(&self, _: u64, _: u64) {}
+
     fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
         Ok(None)
     }
@@ -557,6 +559,8 @@ fn what_cannot_be_had_now_is_an_error_of_the_file() {
             unreachable!()
         }
         fn announce(&self, _: u64, _: u64) {}
+        fn evict(&self, _: u64, _: u64) {}
+
         fn map(&self, _: u64) -> io::Result<Option<FileMap>> {
             Ok(None)
         }

@@ -1,0 +1,65 @@
+//! Small file systems that are mounted as long as they are there, and whose power can be cut.
+//!
+//! A power cut is the file system's own shutdown (`XFS_IOC_GOINGDOWN`, which ext4 knows too): what it has not written,
+//! journal included, is gone. It needs root, loop devices and python3, which makes the call.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{can_mount, leave_out, run};
+
+/// Shuts the file system of its argument down; nothing is flushed before.
+const SHUTDOWN: &str = "
+import fcntl, os, struct, sys
+descriptor = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.ioctl(descriptor, 0x8004587D, struct.pack('I', 2))
+";
+
+/// A file system in a file.
+pub(crate) struct Image {
+    file: PathBuf,
+    pub(crate) mount: PathBuf,
+}
+
+/// Whether images can be mounted; if not, says that the running test is left out.
+pub(crate) fn can_mount_images() -> bool {
+    let has_loops = Path::new("/dev/loop-control").exists();
+    if can_mount() && !has_loops {
+        leave_out("this machine has no loop devices");
+    }
+    has_loops && can_mount()
+}
+
+impl Image {
+    /// Makes a file system in `file` by the command `make`, and mounts it at a new directory `mount`.
+    pub(crate) fn new(file: PathBuf, mount: PathBuf, make: &[&str]) -> Self {
+        std::fs::create_dir(&mount).unwrap();
+        run(make[0], &[&make[1..], &[file.to_str().unwrap()]].concat());
+        let image = Self { file, mount };
+        image.mount();
+        image
+    }
+
+    pub(crate) fn mount(&self) {
+        let (file, mount) = (self.file.to_str().unwrap(), self.mount.to_str().unwrap());
+        run("mount", &["-o", "loop", file, mount]);
+    }
+
+    pub(crate) fn unmount(&self) {
+        run("umount", &[self.mount.to_str().unwrap()]);
+    }
+
+    pub(crate) fn cut_power(&self) {
+        run("python3", &["-c", SHUTDOWN, self.mount.to_str().unwrap()]);
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // The test has said what it has to say; a mount that stays behind is the next best thing to report.
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(&self.mount)
+            .status();
+    }
+}
