@@ -6,34 +6,30 @@ use ledger_core::Durability;
 
 use super::crash::explore;
 use super::damage::{AtRest, Class};
-use super::played::{Finding, Played, Setup};
+use super::played::{self, Finding, Played, Setup};
 use super::trouble::{self, Ended, Plan};
 use super::{DiskCall, State, Trouble};
 use crate::fault::{self, Mistake};
 use crate::format::{FileName, NewRecord, SEGMENT_HEADER_BYTES};
 use crate::log::Log;
-use crate::options::{Compression, FileOptions};
+use crate::options::FileOptions;
 
 /// In how many histories a mistake must have shown itself.
 const HISTORIES: u64 = 100;
 
-const SYNC: Setup = Setup {
-    durability: Durability::Sync,
-    segment_bytes: 1 << 10,
-    stage_bytes: 4 << 10,
+/// With room for zeroes.
+const WIDE: Setup = Setup {
     calls: 40,
-    sealed_compression: Compression::Off,
-    zeroes_ahead: false,
+    ..played::SYNC
+};
+
+const SYNC: Setup = Setup {
+    segment_bytes: 1 << 10,
+    ..WIDE
 };
 
 const STAGED: Setup = Setup {
     durability: Durability::Process,
-    ..SYNC
-};
-
-/// With room for zeroes.
-const WIDE: Setup = Setup {
-    segment_bytes: 4 << 10,
     ..SYNC
 };
 

@@ -25,6 +25,16 @@ pub(crate) struct Setup {
     pub(crate) zeroes_ahead: bool,
 }
 
+/// A log that is synced with each append, in segments that are soon full.
+pub(crate) const SYNC: Setup = Setup {
+    durability: Durability::Sync,
+    segment_bytes: 4 << 10,
+    stage_bytes: 4 << 10,
+    calls: 60,
+    sealed_compression: Compression::Off,
+    zeroes_ahead: false,
+};
+
 impl Setup {
     /// The same, with full segments that are packed.
     pub(crate) fn packing(self) -> Self {

@@ -12,7 +12,7 @@ use ledger_core::{Durability, ManualClock, Timestamp};
 use super::crash::explore;
 use super::damage::{AtRest, Class};
 use super::inode::Survival;
-use super::played::{Played, Setup};
+use super::played::{Played, SYNC, Setup};
 use super::repaired::Extent;
 use super::{LogSubject, Random, SimDisk, State, Step};
 use crate::format::{FileName, SEGMENT_HEADER_BYTES};
@@ -20,15 +20,6 @@ use crate::options::Compression;
 
 /// How many crash states each kind of history is looked at in; there are five kinds.
 const STATES: usize = 42_000;
-
-const SYNC: Setup = Setup {
-    durability: Durability::Sync,
-    segment_bytes: 4 << 10,
-    stage_bytes: 4 << 10,
-    calls: 60,
-    sealed_compression: Compression::Off,
-    zeroes_ahead: false,
-};
 
 const PROCESS: Setup = Setup {
     durability: Durability::Process,
