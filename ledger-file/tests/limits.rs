@@ -8,12 +8,11 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use ledger_core::{Action, Durability, Error};
 use ledger_file::{FileOptions, Log};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::{diary, run};
+use support::{Unmount, diary, run};
 use tempfile::TempDir;
 
 const DURABILITIES: [Durability; 2] = [Durability::Sync, Durability::Process];
@@ -147,6 +146,7 @@ fn a_read_only_file_system_is_told_as_such() {
 /// A file system in memory, mounted as long as it is there.
 struct SmallFileSystem {
     path: PathBuf,
+    _unmount: Unmount,
     _place: TempDir,
 }
 
@@ -162,6 +162,7 @@ impl SmallFileSystem {
         let target = path.to_str().unwrap();
         run("mount", &["-t", "tmpfs", "-o", options, "tmpfs", target]);
         Some(Self {
+            _unmount: Unmount(path.clone()),
             path,
             _place: place,
         })
@@ -170,16 +171,6 @@ impl SmallFileSystem {
     fn remount(&self, mode: &str) {
         let options = format!("remount,{mode}");
         run("mount", &["-o", &options, self.path.to_str().unwrap()]);
-    }
-}
-
-impl Drop for SmallFileSystem {
-    fn drop(&mut self) {
-        // The test has said what it has to say; a mount that stays behind is the next best thing to report.
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(&self.path)
-            .status();
     }
 }
 

@@ -4,9 +4,8 @@
 //! journal included, is gone. It needs root, loop devices and python3, which makes the call.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use super::{can_mount, leave_out, run};
+use super::{Unmount, can_mount, leave_out, run};
 
 /// Shuts the file system of its argument down; nothing is flushed before.
 const SHUTDOWN: &str = "
@@ -19,15 +18,19 @@ fcntl.ioctl(descriptor, 0x8004587D, struct.pack('I', 2))
 pub(crate) struct Image {
     file: PathBuf,
     pub(crate) mount: PathBuf,
+    _unmount: Unmount,
 }
 
 /// Whether images can be mounted; if not, says that the running test is left out.
 pub(crate) fn can_mount_images() -> bool {
+    if !can_mount() {
+        return false;
+    }
     let has_loops = Path::new("/dev/loop-control").exists();
-    if can_mount() && !has_loops {
+    if !has_loops {
         leave_out("this machine has no loop devices");
     }
-    has_loops && can_mount()
+    has_loops
 }
 
 impl Image {
@@ -35,7 +38,11 @@ impl Image {
     pub(crate) fn new(file: PathBuf, mount: PathBuf, make: &[&str]) -> Self {
         std::fs::create_dir(&mount).unwrap();
         run(make[0], &[&make[1..], &[file.to_str().unwrap()]].concat());
-        let image = Self { file, mount };
+        let image = Self {
+            file,
+            _unmount: Unmount(mount.clone()),
+            mount,
+        };
         image.mount();
         image
     }
@@ -51,15 +58,5 @@ impl Image {
 
     pub(crate) fn cut_power(&self) {
         run("python3", &["-c", SHUTDOWN, self.mount.to_str().unwrap()]);
-    }
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        // The test has said what it has to say; a mount that stays behind is the next best thing to report.
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(&self.mount)
-            .status();
     }
 }

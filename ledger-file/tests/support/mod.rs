@@ -76,6 +76,16 @@ pub(crate) fn can_mount() -> bool {
     may
 }
 
+/// Unmounts what is mounted at a path when it goes.
+pub(crate) struct Unmount(pub(crate) PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        // The test has said what it has to say; a mount that stays behind is the next best thing to report.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
 /// Runs a program that must succeed.
 pub(crate) fn run(program: &str, args: &[&str]) {
     let output = Command::new(program).args(args).output();

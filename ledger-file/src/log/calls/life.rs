@@ -138,7 +138,8 @@ impl Log {
     /// A log with a thread for it does so by itself.
     ///
     /// # Errors
-    /// Those of the files; what was not done is done the next time.
+    /// Those of the files; what was not done is done the next time, unless that is [`Poisoned`](ledger_core::Error::Poisoned):
+    /// then a sync failed, and the log has to be opened again.
     pub fn tidy(&self) -> Result<()> {
         self.answer(self.shared.check_open())?;
         self.answer(self.shared.tidy())
@@ -148,7 +149,7 @@ impl Log {
     /// the disk.
     ///
     /// # Errors
-    /// Those of the files; every segment is either as it was or rewritten.
+    /// As [`tidy`](Log::tidy); every segment is either as it was or rewritten.
     pub fn compact(&self) -> Result<()> {
         self.answer(self.shared.check_open())?;
         self.ask(|| self.shared.compact())
