@@ -43,6 +43,23 @@ impl Default for Memory {
     }
 }
 
+#[cfg(test)]
+impl From<&[u8]> for Memory {
+    fn from(bytes: &[u8]) -> Self {
+        let mut memory = Self::zeroed(bytes.len());
+        memory.copy_from_slice(bytes);
+        memory
+    }
+}
+
+impl PartialEq for Memory {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Memory {}
+
 impl Deref for Memory {
     type Target = [u8];
 

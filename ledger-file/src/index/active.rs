@@ -17,6 +17,7 @@ use super::latest::Latest;
 use super::names::Names;
 use super::postings::{NUMBERS_MAX, Posting, Postings};
 use super::runs::{Run, Runs};
+use super::together::select;
 use super::{Origin, Spot, Start, Stretch, Window};
 use crate::format::{Position, StreamNumber};
 
@@ -364,16 +365,9 @@ impl ActiveIndex {
     /// The ordinals of dedup keys before `bound`, each with the index of its hash.
     pub(super) fn dedup_keys(&self, hashes: &[KeyHash], bound: u32) -> Vec<(usize, u32)> {
         let mut found = Vec::new();
-        let mut first = 0;
-        for hashes in hashes.chunks(u64::BITS as usize) {
-            let mut maybe = self.maybe(hashes);
-            while maybe != 0 {
-                let index = maybe.trailing_zeros() as usize;
-                let ordinals = self.dedup_keys.get(hashes[index].0);
-                found.extend(ordinals.map(|ordinal| (first + index, ordinal)));
-                maybe &= maybe - 1;
-            }
-            first += hashes.len();
+        for index in select(hashes, |hashes| self.maybe(hashes)) {
+            let ordinals = self.dedup_keys.get(hashes[index].0);
+            found.extend(ordinals.map(|ordinal| (index, ordinal)));
         }
         if !found.is_empty() {
             let end = self.ordinal_at(bound);

@@ -1,8 +1,9 @@
 //! Which tags an index file has: an answer from memory that is sometimes a wrong "maybe", and never a wrong "no".
 //!
 //! A binary fuse filter (Graf and Lemire, 2022), with a fingerprint of eight or four bits: nine bits a tag and one
-//! "maybe" in 256 wrong, or half the memory and one in 16; three loads a question. Tags are hashes, so a tag's first slot follows from the tag itself; that keeps
-//! tags that are neighbours in order neighbours in memory, which is what makes building one quick.
+//! "maybe" in 256 wrong, or half the memory and one in 16; three loads a question. Tags are hashes, so a tag's first slot
+//! follows from the tag itself; that keeps tags that are neighbours in order neighbours in memory, which is what makes building
+//! one quick.
 //!
 //! While it is built it takes many times the memory that it has. So that of many tags consists of parts: each of the tags
 //! that begin with the same bits, all of one shape, one behind the other.
@@ -10,6 +11,8 @@
 use std::convert::Infallible;
 
 use super::hash::mix;
+use super::together::TOGETHER;
+use crate::memory::Memory;
 
 /// A filter over tags.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub(super) struct Filter {
     /// How many bits of a tag tell its part.
     part_bits: u32,
     /// Empty: everything is "maybe".
-    fingerprints: Vec<u8>,
+    fingerprints: Memory,
 }
 
 /// How much memory a tag is worth.
@@ -68,6 +71,14 @@ impl Grain {
     }
 }
 
+/// Where a tag's fingerprint is to be seen.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    part: usize,
+    slots: [usize; 3],
+    fingerprint: u8,
+}
+
 /// How a filter is laid out; what is needed to ask its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -89,48 +100,58 @@ const ROOM_PART: usize = 32;
 
 const WINDOW_BITS_MAX: u32 = 18;
 
-/// How many tags a part should have at most.
-const PART_TAGS_MAX: usize = 1 << 19;
+/// How many tags a part should have at most: then building it takes a megabyte and a half.
+const PART_TAGS_MAX: usize = 1 << 17;
 
 /// No more parts than this: tags are 32 bits, and parts of a few tags waste memory.
 const PART_BITS_MAX: u32 = 12;
 
 impl Filter {
-    /// Makes a filter of `tags`, ascending and each there once.
-    pub(super) fn build(grain: Grain, tags: &[u32]) -> Self {
-        let tags_of = |_: u32| Ok::<_, Infallible>(tags);
-        let Ok(filter) = Self::build_in_parts(grain, 0, tags.len(), tags_of);
+    /// Makes a filter of the tags that `tags` lists, in any order. It is asked several times, and lists the same.
+    pub(super) fn build<T: Iterator<Item = u32>>(grain: Grain, tags: impl Fn() -> T) -> Self {
+        let part_bits = Self::part_bits_for(tags().count(), PART_TAGS_MAX);
+        let mut counts = vec![0; 1 << part_bits];
+        tags().for_each(|tag| counts[part_of(tag, part_bits)] += 1);
+        let most = counts.iter().copied().max().unwrap_or_default();
+        let Ok(filter) = Self::build_in_parts(grain, part_bits, most, |part| {
+            let mut some = Vec::with_capacity(counts[part]);
+            some.extend(tags().filter(|tag| part_of(*tag, part_bits) == part));
+            Ok::<_, Infallible>(some)
+        });
         filter
     }
 
-    /// How many bits of a tag tell its part, in a filter of so many tags.
-    pub(super) fn part_bits_for(tags: usize) -> u32 {
-        let parts = tags.div_ceil(PART_TAGS_MAX).max(1).next_power_of_two();
+    /// How many bits of a tag tell its part, in a filter of so many tags, with parts of up to `part_tags_max`.
+    pub(super) fn part_bits_for(tags: usize, part_tags_max: usize) -> u32 {
+        let parts = tags.div_ceil(part_tags_max).max(1).next_power_of_two();
         parts.trailing_zeros().min(PART_BITS_MAX)
     }
 
-    /// Makes a filter of parts, each of which has at most `part_tags_max` tags: those that `tags_of` tells, ascending and each
-    /// there once. It may be asked for a part more than once.
+    /// Makes a filter of parts, each of which has at most `part_tags_max` tags: those that `tags_of` tells, in any order. It may
+    /// be asked for a part more than once.
     ///
     /// # Errors
     /// Those of `tags_of`.
-    pub(super) fn build_in_parts<T: AsRef<[u32]>, E>(
+    pub(super) fn build_in_parts<E>(
         grain: Grain,
         part_bits: u32,
         part_tags_max: usize,
-        mut tags_of: impl FnMut(u32) -> Result<T, E>,
+        mut tags_of: impl FnMut(usize) -> Result<Vec<u32>, E>,
     ) -> Result<Self, E> {
         let attempts = if part_tags_max == 0 { 0 } else { ATTEMPTS };
         'attempt: for seed in 0..attempts {
             let room =
                 part_tags_max + part_tags_max / ROOM_PART * (seed / ATTEMPTS_AS_SMALL) as usize;
             let shape = Shape::of(room, seed);
-            let mut fingerprints = Vec::with_capacity(grain.bytes_of(shape.slots()) << part_bits);
-            for part in 0..1 << part_bits {
-                let tags = tags_of(part)?;
-                let within = tags.as_ref().iter().map(|tag| within(*tag, part_bits));
+            let part_bytes = grain.bytes_of(shape.slots());
+            let mut fingerprints = Memory::zeroed(part_bytes << part_bits);
+            for (part, place) in fingerprints.chunks_exact_mut(part_bytes).enumerate() {
+                let mut tags = tags_of(part)?;
+                tags.sort_unstable();
+                tags.dedup();
+                let within = tags.iter().map(|tag| within(*tag, part_bits));
                 match Building::new(grain, shape).build(within) {
-                    Some(part) => fingerprints.extend_from_slice(&part),
+                    Some(part) => place.copy_from_slice(&part),
                     None => continue 'attempt,
                 }
             }
@@ -150,12 +171,12 @@ impl Filter {
             grain,
             shape: Shape::default(),
             part_bits: 0,
-            fingerprints: Vec::new(),
+            fingerprints: Memory::default(),
         }
     }
 
     /// Takes up a filter that was written; none if `shape` and `fingerprints` do not go together.
-    pub(super) fn from_parts(grain: Grain, shape: Shape, fingerprints: Vec<u8>) -> Option<Self> {
+    pub(super) fn from_parts(grain: Grain, shape: Shape, fingerprints: Memory) -> Option<Self> {
         let part_bits = match fingerprints.is_empty() {
             true => 0,
             false => shape.part_bits(grain, fingerprints.len())?,
@@ -169,32 +190,66 @@ impl Filter {
     }
 
     /// Whether `tag` may be one of the tags.
+    #[inline]
     pub(super) fn may_have(&self, tag: u32) -> bool {
+        self.fingerprints.is_empty() || self.has_fingerprint(self.place(tag))
+    }
+
+    /// Which of up to [`TOGETHER`] tags may be there, each as a bit. Where to look is found out for all of them before the
+    /// first look: then the processor waits for what it looks at of many at once.
+    pub(super) fn maybe(&self, tags: impl ExactSizeIterator<Item = u32>) -> u64 {
         if self.fingerprints.is_empty() {
-            return true;
+            return u64::MAX
+                .checked_shr((TOGETHER - tags.len()) as u32)
+                .unwrap_or_default();
         }
-        let (slots, fingerprint) = self.shape.place(within(tag, self.part_bits));
-        let part = self.part(tag);
-        let seen = slots.map(|slot| self.fingerprint(part, slot));
-        seen[0] ^ seen[1] ^ seen[2] == self.grain.cut(fingerprint)
+        let mut places = [Place::default(); TOGETHER];
+        let count = tags.len();
+        for (place, tag) in places.iter_mut().zip(tags) {
+            *place = self.place(tag);
+        }
+        let places = places[..count].iter().zip(0..);
+        places.fold(0, |all, (place, bit)| {
+            all | u64::from(self.has_fingerprint(*place)) << bit
+        })
     }
 
     /// What [`may_have`](Self::may_have) looks at: for who wants it to be in the processor's cache.
     pub(super) fn glance(&self, tag: u32) -> impl Iterator<Item = &u8> {
         // The shape of an empty one may make no sense.
         let is_any = !self.fingerprints.is_empty();
-        let slots = is_any.then(|| self.shape.place(within(tag, self.part_bits)).0);
-        let part = self.part(tag);
-        let bytes = slots.into_iter().flatten();
-        bytes.map(move |slot| &self.fingerprints[part + self.grain.byte_of(slot)])
+        let place = is_any.then(|| self.place(tag)).into_iter();
+        let bytes = place.flat_map(|place| place.slots.map(|slot| (place.part, slot)));
+        bytes.map(|(part, slot)| &self.fingerprints[part + self.grain.byte_of(slot)])
+    }
+
+    #[inline]
+    fn place(&self, tag: u32) -> Place {
+        let (slots, fingerprint) = self.shape.place(within(tag, self.part_bits));
+        Place {
+            part: self.part(tag),
+            slots,
+            fingerprint,
+        }
+    }
+
+    /// Whether what is at a place is the fingerprint of its tag.
+    #[inline]
+    fn has_fingerprint(&self, place: Place) -> bool {
+        let [first, second, third] = place.slots;
+        let seen = self.fingerprint(place.part, first)
+            ^ self.fingerprint(place.part, second)
+            ^ self.fingerprint(place.part, third);
+        seen == self.grain.cut(place.fingerprint)
     }
 
     /// Where the part of a tag begins.
+    #[inline]
     fn part(&self, tag: u32) -> usize {
-        let part = u64::from(tag) << self.part_bits >> u32::BITS;
-        part as usize * (self.fingerprints.len() >> self.part_bits)
+        part_of(tag, self.part_bits) * (self.fingerprints.len() >> self.part_bits)
     }
 
+    #[inline]
     fn fingerprint(&self, part: usize, slot: usize) -> u8 {
         let byte = self.fingerprints[part + self.grain.byte_of(slot)];
         match self.grain {
@@ -214,6 +269,12 @@ impl Filter {
     pub(super) fn fingerprints(&self) -> &[u8] {
         &self.fingerprints
     }
+}
+
+/// Which part a tag is in.
+#[inline]
+pub(super) fn part_of(tag: u32, part_bits: u32) -> usize {
+    (u64::from(tag) << part_bits >> u32::BITS) as usize
 }
 
 /// A tag without the bits that tell its part, spread over all of them again.
@@ -382,6 +443,10 @@ mod tests {
             .flat_map(|count| [(Grain::Fine, count), (Grain::Coarse, count)])
     }
 
+    fn build(grain: Grain, tags: &[u32]) -> Filter {
+        Filter::build(grain, || tags.iter().copied())
+    }
+
     fn tags(count: u64) -> Vec<u32> {
         let tags: BTreeSet<u32> = (0..count).map(|n| (mix(n) >> 32) as u32).collect();
         tags.into_iter().collect()
@@ -391,7 +456,7 @@ mod tests {
     fn it_has_every_tag_and_few_others() {
         for (grain, count) in sizes() {
             let tags = tags(count);
-            let filter = Filter::build(grain, &tags);
+            let filter = build(grain, &tags);
             assert!(
                 !filter.fingerprints.is_empty(),
                 "{count} tags have a filter"
@@ -414,9 +479,9 @@ mod tests {
         for part_bits in [1, 3] {
             for grain in [Grain::Fine, Grain::Coarse] {
                 let tags = tags(50_000);
-                let of_part = |part: u32| {
+                let of_part = |part: usize| {
                     let tags = tags.iter().copied();
-                    let here = |tag: &u32| u64::from(*tag) << part_bits >> 32 == u64::from(part);
+                    let here = |tag: &u32| part_of(*tag, part_bits) == part;
                     Ok::<Vec<u32>, Infallible>(tags.filter(here).collect())
                 };
                 let most = (0..1 << part_bits).map(|part| of_part(part).unwrap().len());
@@ -432,7 +497,7 @@ mod tests {
                     wrong < 8_000 && (grain == Grain::Coarse || wrong < 800),
                     "{wrong}"
                 );
-                let (shape, bytes) = (filter.shape(), filter.fingerprints().to_vec());
+                let (shape, bytes) = (filter.shape(), Memory::from(filter.fingerprints()));
                 assert_eq!(Filter::from_parts(grain, shape, bytes), Some(filter));
             }
         }
@@ -447,7 +512,7 @@ mod tests {
         {
             for grain in [Grain::Fine, Grain::Coarse] {
                 let tags = tags(count);
-                let filter = Filter::build(grain, &tags);
+                let filter = build(grain, &tags);
                 assert!(
                     !filter.fingerprints.is_empty(),
                     "{count} tags have no filter"
@@ -458,21 +523,20 @@ mod tests {
 
     #[test]
     fn many_tags_are_built_in_parts() {
-        let bits =
-            [1, PART_TAGS_MAX, PART_TAGS_MAX + 1, 8 * PART_TAGS_MAX].map(Filter::part_bits_for);
+        let bits = [1, 100, 101, 800].map(|tags| Filter::part_bits_for(tags, 100));
         assert_eq!(bits, [0, 0, 1, 3]);
-        assert_eq!(Filter::part_bits_for(usize::MAX / 4), PART_BITS_MAX);
+        assert_eq!(Filter::part_bits_for(usize::MAX / 4, 100), PART_BITS_MAX);
     }
 
     #[test]
     fn a_filter_of_nothing_excludes_nothing() {
-        assert!(Filter::build(Grain::Fine, &[]).may_have(7));
+        assert!(build(Grain::Fine, &[]).may_have(7));
     }
 
     #[test]
     fn a_large_filter_takes_nine_bits_a_tag_and_a_coarse_one_half_of_that() {
-        for (grain, most) in [(Grain::Fine, 9.3), (Grain::Coarse, 4.65)] {
-            let filter = Filter::build(grain, &tags(500_000));
+        for (grain, most) in [(Grain::Fine, 9.5), (Grain::Coarse, 4.75)] {
+            let filter = build(grain, &tags(500_000));
             let bits = filter.fingerprints.len() as f64 * 8.0 / 500_000.0;
             assert!(bits < most, "{bits} bits a tag");
         }
@@ -483,9 +547,9 @@ mod tests {
         fn any_tags_are_found(tags in proptest::collection::btree_set(any::<u32>(), 0..300)) {
             let tags: Vec<u32> = tags.into_iter().collect();
             for grain in [Grain::Fine, Grain::Coarse] {
-                let filter = Filter::build(grain, &tags);
+                let filter = build(grain, &tags);
                 prop_assert!(tags.iter().all(|tag| filter.may_have(*tag)));
-                let (shape, fingerprints) = (filter.shape(), filter.fingerprints().to_vec());
+                let (shape, fingerprints) = (filter.shape(), Memory::from(filter.fingerprints()));
                 prop_assert_eq!(Filter::from_parts(grain, shape, fingerprints), Some(filter));
             }
         }
@@ -497,7 +561,7 @@ mod tests {
         ) {
             let shape = Shape { seed, window_bits, firsts };
             for grain in [Grain::Fine, Grain::Coarse] {
-                if let Some(filter) = Filter::from_parts(grain, shape, fingerprints.clone()) {
+                if let Some(filter) = Filter::from_parts(grain, shape, Memory::from(&*fingerprints)) {
                     filter.may_have(tag);
                     assert!(filter.glance(tag).count() <= 3);
                 }

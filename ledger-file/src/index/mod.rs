@@ -27,6 +27,7 @@ mod seen;
 mod table;
 #[cfg(test)]
 mod testing;
+mod together;
 mod waves;
 mod words;
 

@@ -20,6 +20,7 @@ use crate::disk::{DiskFile, FileMap, Patience, read_exact_at};
 use crate::fault::{Mistake, is_planted};
 use crate::index::filter::{Filter, Grain};
 use crate::index::{IndexError, Means, Origin};
+use crate::memory::Memory;
 use crate::sync::plain::OnceLock;
 
 /// A checked block.
@@ -289,10 +290,12 @@ impl<'a> Blocks<'a> {
         if bytes > blocks.len() * FINGERPRINTS_OF_A_ROW {
             return Err(self.damaged("its filter is cut off"));
         }
-        let mut fingerprints = Vec::with_capacity(bytes);
+        let mut fingerprints = Memory::zeroed(bytes);
+        let mut rows = fingerprints.chunks_mut(FINGERPRINTS_OF_A_ROW);
         self.read_each(blocks, |block| {
-            let taken = (bytes - fingerprints.len()).min(FINGERPRINTS_OF_A_ROW);
-            fingerprints.extend_from_slice(&block[ROWS_OFFSET..ROWS_OFFSET + taken]);
+            if let Some(row) = rows.next() {
+                row.copy_from_slice(&block[ROWS_OFFSET..][..row.len()]);
+            }
         })?;
         let filter = Filter::from_parts(grain, extent.shape, fingerprints);
         filter.ok_or_else(|| self.damaged("its filter makes no sense"))

@@ -221,7 +221,7 @@ impl SealedIndex {
         means: Means,
         mut visit: impl FnMut(usize, u32) -> Result<()>,
     ) -> Result<()> {
-        self.filtered(Grain::Fine, hashes, means, |index| {
+        self.candidates(hashes, means, |index| {
             // Every index is asked, and hardly any has it: what is looked at for nothing should not stay.
             let ordinals = self.blocks(means.in_passing())?.facts(
                 Section::DedupKeys,

@@ -37,6 +37,7 @@ use layout::FILTERS;
 
 use super::filter::{Filter, Grain};
 use super::hash::KeyHash;
+use super::together::select;
 use super::{Means, Origin};
 use crate::disk::DiskFile;
 use crate::format::Position;
@@ -133,25 +134,25 @@ impl SealedIndex {
 
     /// Whether something with that tag may be here.
     fn may_have(&self, grain: Grain, tag: u32, means: Means) -> Result<bool> {
-        let mut result = false;
-        self.filtered(grain, &[KeyHash(tag)], means, |_| {
-            result = true;
-            Ok(())
-        })?;
-        Ok(result)
+        let filter = self.filter(grain, 1, means)?;
+        Ok(filter.is_none_or(|it| it.may_have(tag)))
     }
 
-    /// Shows `visit` the indices of the hashes that may be here.
-    fn filtered(
+    /// Shows `visit` the indices of the dedup keys that may be here.
+    fn candidates(
         &self,
-        grain: Grain,
         hashes: &[KeyHash],
         means: Means,
         visit: impl FnMut(usize) -> Result<()>,
     ) -> Result<()> {
-        let filter = self.filter(grain, hashes.len(), means)?;
-        let may_have = |index: &usize| filter.is_none_or(|it| it.may_have(hashes[*index].0));
-        (0..hashes.len()).filter(may_have).try_for_each(visit)
+        let Some(filter) = self.filter(Grain::Fine, hashes.len(), means)? else {
+            return (0..hashes.len()).try_for_each(visit);
+        };
+        let maybe = |some: &[KeyHash]| filter.maybe(some.iter().map(|hash| hash.0));
+        match hashes {
+            [KeyHash(tag)] if !filter.may_have(*tag) => Ok(()),
+            _ => select(hashes, maybe).try_for_each(visit),
+        }
     }
 
     fn filter_in_memory(&self, grain: Grain) -> Option<&Filter> {

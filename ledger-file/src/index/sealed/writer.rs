@@ -29,8 +29,8 @@ use crate::format::StreamNumber;
 /// Those of the file.
 pub(crate) fn write(index: &ActiveIndex, to: u32, file: &dyn DiskFile) -> io::Result<u64> {
     let mut writer = Writer::new(file);
-    writer.filter(&filter_of(Grain::Fine, fine_tags(index)))?;
-    writer.filter(&filter_of(Grain::Coarse, coarse_tags(index)))?;
+    writer.filter(&Filter::build(Grain::Fine, || fine_tags(index)))?;
+    writer.filter(&Filter::build(Grain::Coarse, || coarse_tags(index)))?;
     writer.latest(Section::DedupKeys, &index.dedup_keys)?;
     writer.latest(Section::NameRecords, &index.name_records)?;
     writer.latest(Section::CheckpointRecords, &index.checkpoint_records)?;
@@ -59,31 +59,20 @@ pub(super) fn prefix(stream: StreamNumber) -> Vec<u8> {
 }
 
 /// What may be looked for by a tag, and is usually nowhere.
-fn fine_tags(index: &ActiveIndex) -> Vec<u32> {
-    let latest = [
-        &index.dedup_keys,
-        &index.name_records,
-        &index.checkpoint_records,
-    ];
-    let count = latest.iter().map(|facts| facts.tags().count()).sum();
-    let mut tags = Vec::with_capacity(count);
-    tags.extend(latest.into_iter().flat_map(|facts| facts.tags()));
-    tags
+fn fine_tags(index: &ActiveIndex) -> impl Iterator<Item = u32> {
+    let records = [&index.name_records, &index.checkpoint_records];
+    // A dedup key has one place, unless it expired; a checkpoint that was saved often has many.
+    let keys = index.dedup_keys.tags_of_places();
+    keys.chain(records.into_iter().flat_map(Latest::tags))
 }
 
 /// What may be looked for by a tag, and has many entries.
-fn coarse_tags(index: &ActiveIndex) -> Vec<u32> {
-    let changes = index.changes.iter().map(|row| changes_tag(row.stream));
-    let lists = || index.order_keys.tags().chain(index.runs_by_stream.tags());
-    let mut tags = Vec::with_capacity(lists().count() + index.changes.len());
-    tags.extend(lists().chain(changes));
-    tags
-}
-
-fn filter_of(grain: Grain, mut tags: Vec<u32>) -> Filter {
-    tags.sort_unstable();
-    tags.dedup();
-    Filter::build(grain, &tags)
+fn coarse_tags(index: &ActiveIndex) -> impl Iterator<Item = u32> {
+    let mut last = None;
+    let streams = index.changes.iter().map(|row| row.stream);
+    let changed = streams.filter(move |stream| last.replace(*stream) != Some(*stream));
+    let lists = index.order_keys.tags().chain(index.runs_by_stream.tags());
+    lists.chain(changed.map(changes_tag))
 }
 
 /// One block is one row of the filter.

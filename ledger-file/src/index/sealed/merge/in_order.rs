@@ -1,7 +1,7 @@
 //! Sections whose rows lie one index behind the other, and the filters.
 
 use super::{Merging, Result};
-use crate::index::filter::{Filter, Grain};
+use crate::index::filter::{Filter, Grain, part_of};
 use crate::index::sealed::packed::{self, GROUP};
 use crate::index::sealed::rows::word;
 use crate::index::sealed::sections::Section;
@@ -63,7 +63,7 @@ impl Merging<'_> {
 impl Merging<'_> {
     pub(super) fn filter(&mut self, grain: Grain) -> Result<()> {
         let total = self.count_tags(grain, 0)?[0];
-        let part_bits = Filter::part_bits_for(total);
+        let part_bits = Filter::part_bits_for(total, PART_TAGS_MAX);
         let counts = self.count_tags(grain, part_bits)?;
         let most = counts.iter().copied().max().unwrap_or_default();
         let filter = Filter::build_in_parts(grain, part_bits, most, |part| {
@@ -82,23 +82,19 @@ impl Merging<'_> {
         Ok(counts)
     }
 
-    fn tags_of_part(&self, grain: Grain, part_bits: u32, part: u32) -> Result<Vec<u32>> {
+    fn tags_of_part(&self, grain: Grain, part_bits: u32, part: usize) -> Result<Vec<u32>> {
         let mut tags = Vec::new();
         for member in self.members {
             member.each_tag(grain, |tag| {
-                if part_of(tag, part_bits) == part as usize {
+                if part_of(tag, part_bits) == part {
                     tags.push(tag);
                 }
             })?;
             self.look()?;
         }
-        tags.sort_unstable();
-        tags.dedup();
         Ok(tags)
     }
 }
 
-/// To which part of a filter a tag belongs.
-fn part_of(tag: u32, part_bits: u32) -> usize {
-    (u64::from(tag) << part_bits >> u32::BITS) as usize
-}
+/// How many tags a part of a filter should have at most: for each part all tags are read once more.
+const PART_TAGS_MAX: usize = 1 << 19;
