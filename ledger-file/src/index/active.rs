@@ -353,19 +353,10 @@ impl ActiveIndex {
         }
     }
 
-    /// Which of up to 64 dedup keys may be there, each as a bit: nothing is waited for before all are asked for.
-    #[inline]
-    fn maybe(&self, hashes: &[KeyHash]) -> u64 {
-        self.dedup_keys.glance(hashes.iter().map(|hash| hash.0));
-        let maybe = |KeyHash(tag): &KeyHash| u64::from(self.dedup_keys.may_have(*tag));
-        let bits = hashes.iter().zip(0..);
-        bits.fold(0, |all, (hash, bit)| all | maybe(hash) << bit)
-    }
-
     /// The ordinals of dedup keys before `bound`, each with the index of its hash.
     pub(super) fn dedup_keys(&self, hashes: &[KeyHash], bound: u32) -> Vec<(usize, u32)> {
         let mut found = Vec::new();
-        for index in select(hashes, |hashes| self.maybe(hashes)) {
+        for index in select(hashes, |hashes| self.dedup_keys.maybe(hashes)) {
             let ordinals = self.dedup_keys.get(hashes[index].0);
             found.extend(ordinals.map(|ordinal| (index, ordinal)));
         }

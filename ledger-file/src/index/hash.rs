@@ -30,7 +30,7 @@ enum Kind {
 const KINDS: usize = Kind::Checkpoint as usize + 1;
 
 /// Odd, and without a pattern: multiples of it are far apart.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(super) const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl KeyHasher {
     /// Takes the seed that the log's manifest holds.

@@ -3,6 +3,7 @@
 //! Most questions are about tags that were never pushed, and are answered without a look at the places.
 
 use super::bins::Bins;
+use super::hash::KeyHash;
 use super::seen::Seen;
 
 /// Places by tag, of which the newest usually counts.
@@ -63,21 +64,15 @@ impl Latest {
         self.seen = wider;
     }
 
-    /// Makes ready for questions whether `tags` [may have](Self::may_have) a place.
+    /// Which of some tags may have a place, each as a bit.
     #[inline]
-    pub(super) fn glance(&self, tags: impl Iterator<Item = u32>) {
-        self.seen.glance(tags);
-    }
-
-    /// Whether the tag may have a place.
-    #[inline]
-    pub(super) fn may_have(&self, tag: u32) -> bool {
-        self.seen.may_have(tag)
+    pub(super) fn maybe(&self, hashes: &[KeyHash]) -> u64 {
+        self.seen.maybe(hashes)
     }
 
     /// The places of `tag`, newest first.
     pub(super) fn get(&self, tag: u32) -> impl Iterator<Item = u32> + '_ {
-        let may_have = self.may_have(tag);
+        let may_have = self.seen.may_have(tag);
         let places = may_have.then(|| self.places.get(tag));
         places.into_iter().flatten()
     }
@@ -121,12 +116,12 @@ mod tests {
                 at_once.push_all(tags.iter().copied().zip(place..));
             }
             prop_assert!(at_once.iter().eq(latest.iter()));
-            prop_assert!(tags.iter().all(|tag| at_once.may_have(*tag)));
+            prop_assert!(tags.iter().all(|tag| at_once.seen.may_have(*tag)));
             for tag in 0..10 {
                 let places = (0..).zip(&tags).filter(|(_, other)| **other == tag);
                 let mut places: Vec<u32> = places.map(|(place, _)| place).collect();
                 places.reverse();
-                prop_assert_eq!(latest.may_have(tag) || places.is_empty(), true);
+                prop_assert_eq!(latest.seen.may_have(tag) || places.is_empty(), true);
                 prop_assert_eq!(latest.get(tag).collect::<Vec<_>>(), places);
             }
             let mut all: Vec<_> = (0..).zip(&tags).map(|(place, tag)| (*tag, Reverse(place))).collect();

@@ -1,30 +1,33 @@
 //! Which tags were seen: a quick "no" for nearly every tag that was not.
 //!
-//! Two bits a tag, both in one word (a blocked Bloom filter). That is a quarter of what the tags and their places take, or
-//! half of that: so a look at it costs less than one at them.
+//! Eight to sixteen bits a tag, of which four are set, all of them in the same half of a line of the processor's cache (a split
+//! block Bloom filter: Putze, Sanders and Singler, 2007). That is an eighth of what the tags and their places take, or half of
+//! that: so a look at it costs less than one at them.
 
 use std::hint::black_box;
 
+use super::hash::{GOLDEN, KeyHash};
 use crate::memory::Memory;
 
 /// A set of tags that seems to have some more.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// As many words as a power of two, or none.
-    words: Memory,
+    /// As many blocks as a power of two, or none.
+    blocks: Memory,
     tags: usize,
 }
 
+/// Half a line of the processor's cache, in words. A tag has one bit in each.
+type Block<W> = [W; 4];
+
 /// One word, in the order of bytes that the machine has.
 type Word = [u8; WORD_BYTES];
-
 const WORD_BYTES: usize = size_of::<u64>();
 
-/// With as many tags a word, on average, one of seventy tags that were never added is a "maybe"; with half as many one of
-/// 270. With twice as many it would be one of sixteen: each of those costs more than the word that is saved.
-const TAGS_A_WORD_MAX: usize = 4;
+/// With as many tags a block, one of forty tags that were never added is a "maybe"; with half as many one of four hundred.
+const TAGS_A_BLOCK_MAX: usize = 32;
 
-const WORDS_MIN: usize = 512;
+const BLOCKS_MIN: usize = 128;
 
 /// How many times as much room the next set has when one is full.
 const WIDER: usize = 2;
@@ -32,9 +35,9 @@ const WIDER: usize = 2;
 impl Seen {
     /// An empty set with room for that many tags.
     pub(super) fn with_room(tags: usize) -> Self {
-        let words = tags.div_ceil(TAGS_A_WORD_MAX).max(WORDS_MIN);
+        let blocks = tags.div_ceil(TAGS_A_BLOCK_MAX).max(BLOCKS_MIN);
         Self {
-            words: Memory::zeroed(words.next_power_of_two() * WORD_BYTES),
+            blocks: Memory::zeroed(blocks.next_power_of_two() * size_of::<Block<Word>>()),
             tags: 0,
         }
     }
@@ -55,7 +58,7 @@ impl Seen {
     /// How many tags there is room for.
     #[inline]
     fn room(&self) -> usize {
-        self.words().len() * TAGS_A_WORD_MAX
+        self.blocks().len() * TAGS_A_BLOCK_MAX
     }
 
     /// How much memory it takes more when it has grown, if it may before there are so many `tags` more.
@@ -68,7 +71,7 @@ impl Seen {
 
     /// The memory that it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.words.len()
+        self.blocks.len()
     }
 
     /// Whether there is room for so many `tags` more.
@@ -80,47 +83,71 @@ impl Seen {
     /// Adds tags; there is room for them.
     #[inline]
     pub(super) fn add(&mut self, tags: impl IntoIterator<Item = u32>) {
-        let words: &mut [Word] = self.words.as_chunks_mut().0;
+        let words: &mut [Word] = self.blocks.as_chunks_mut().0;
+        let blocks: &mut [Block<Word>] = words.as_chunks_mut().0;
         for tag in tags {
-            let word = &mut words[index(tag, words.len())];
-            *word = (u64::from_ne_bytes(*word) | bits(tag)).to_ne_bytes();
+            let block = &mut blocks[index(tag, blocks.len())];
+            for (word, bit) in block.iter_mut().zip(bits(tag)) {
+                *word = (u64::from_ne_bytes(*word) | bit).to_ne_bytes();
+            }
             self.tags += 1;
         }
     }
 
-    /// Loads what [`may_have`](Self::may_have) looks at for some tags into the processor's cache: in a loop that does nothing
-    /// else, so that it waits for many of them at once.
+    /// Which of up to [`TOGETHER`](super::together::TOGETHER) tags may have been added, each as a bit. What is looked at is loaded
+    /// into the processor's cache before, in a loop that does nothing else, so that it waits for many at once.
     #[inline]
-    pub(super) fn glance(&self, tags: impl Iterator<Item = u32>) {
-        let words = self.words();
-        let looked_at = tags.filter_map(|tag| words.get(index(tag, words.len())));
-        black_box(looked_at.fold(0, |all, word| all ^ u64::from_ne_bytes(*word)));
+    pub(super) fn maybe(&self, hashes: &[KeyHash]) -> u64 {
+        let blocks = self.blocks();
+        let looked_at = hashes
+            .iter()
+            .filter_map(|KeyHash(tag)| blocks.get(index(*tag, blocks.len())));
+        black_box(looked_at.fold(0, |all, block| all ^ u64::from_ne_bytes(block[0])));
+        let bits = hashes.iter().zip(0..);
+        bits.fold(0, |all, (KeyHash(tag), bit)| {
+            all | u64::from(self.may_have(*tag)) << bit
+        })
     }
 
     /// Whether the tag may have been added.
     #[inline]
     pub(super) fn may_have(&self, tag: u32) -> bool {
-        let words = self.words();
-        let word = words.get(index(tag, words.len()));
-        word.is_some_and(|word| !u64::from_ne_bytes(*word) & bits(tag) == 0)
+        let blocks = self.blocks();
+        let block = blocks.get(index(tag, blocks.len()));
+        block.is_some_and(|block| has_all(block, bits(tag)))
     }
 
     #[inline]
-    fn words(&self) -> &[Word] {
-        self.words.as_chunks().0
+    fn blocks(&self) -> &[Block<Word>] {
+        let words: &[Word] = self.blocks.as_chunks().0;
+        words.as_chunks().0
     }
 }
 
-/// The upper bits of a tag tell which of some words it has.
+/// Whether each word of a block has its bit.
 #[inline]
-fn index(tag: u32, words: usize) -> usize {
-    ((u64::from(tag) * words as u64) >> 32) as usize
+fn has_all(block: &Block<Word>, bits: Block<u64>) -> bool {
+    let missing = block.iter().zip(bits);
+    let missing = missing.map(|(word, bit)| bit & !u64::from_ne_bytes(*word));
+    missing.fold(0, |all, missing| all | missing) == 0
 }
 
-/// The lower bits of a tag tell which two bits of its word it has, at times the same.
+/// The upper bits of a tag tell which of some blocks it has.
 #[inline]
-fn bits(tag: u32) -> u64 {
-    1 << (tag & 63) | 1 << (tag >> 6 & 63)
+fn index(tag: u32, blocks: usize) -> usize {
+    ((u64::from(tag) * blocks as u64) >> 32) as usize
+}
+
+/// Which bit of each word of its block a tag has.
+#[inline]
+fn bits(tag: u32) -> Block<u64> {
+    let spread = u64::from(tag).wrapping_mul(GOLDEN);
+    [
+        1 << (spread >> 58),
+        1 << (spread >> 52 & 63),
+        1 << (spread >> 46 & 63),
+        1 << (spread >> 40 & 63),
+    ]
 }
 
 #[cfg(test)]
@@ -143,14 +170,14 @@ mod tests {
             let there: BTreeSet<u32> = tags(0..count).collect();
             let wrong = |tag: &u32| seen.may_have(*tag) && !there.contains(tag);
             let wrong = tags(1 << 40..(1 << 40) + 100_000).filter(wrong).count();
-            assert!(wrong < 2_500, "{wrong} of 100,000 wrong with {count} tags");
+            assert!(wrong < 3_500, "{wrong} of 100,000 wrong with {count} tags");
         }
     }
 
     #[test]
     fn it_is_full_when_it_has_as_many_tags_as_there_is_room_for() {
         let mut seen = Seen::with_room(4_096);
-        assert_eq!(seen.bytes(), 8_192);
+        assert_eq!(seen.bytes(), 4_096);
         for tag in tags(0..4_096) {
             assert!(seen.has_room(1));
             seen.add([tag]);
