@@ -63,6 +63,11 @@ pub(crate) struct EntryKeys {
 
 // Pushing.
 impl ActiveIndex {
+    /// What it is of.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
     /// An empty index of what will be behind `origin`.
     pub(crate) fn new(origin: Origin) -> Self {
         Self {

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use super::active::{ActiveIndex, Candidates, NO_STREAM};
 use super::change::{Change, ChangeKind};
-use super::filter::Grain;
 use super::hash::KeyHash;
+use super::lately::Among;
 use super::sealed::SealedIndex;
 use super::{IndexError, Means, Origin, Spot, Stretch, Window};
 use crate::format::{Position, StreamNumber};
@@ -30,12 +30,17 @@ impl Layer {
         }
     }
 
-    /// Whether a filter in memory says that nothing with that tag is here.
+    /// Whether it is asked for dedup keys [together with others](Among).
+    pub(super) fn is_among_others(&self) -> bool {
+        matches!(self, Self::Sealed(index) if index.is_among_others())
+    }
+
+    /// Whether it is known in memory that no key and no name with that hash is here.
     #[inline]
-    pub(super) fn lacks(&self, grain: Grain, tag: u32) -> bool {
+    pub(super) fn lacks(&self, hash: KeyHash) -> bool {
         match self {
             Self::Memory(_) => false,
-            Self::Sealed(index) => index.is_known_to_lack(grain, tag),
+            Self::Sealed(index) => index.is_known_to_lack(hash),
         }
     }
 }
@@ -175,19 +180,19 @@ impl<'a> LayerAt<'a> {
     /// Shows `visit` each ordinal that may have a dedup key of one of `hashes`, with the index of the hash.
     pub(super) fn dedup_keys(
         &self,
-        hashes: &[KeyHash],
+        among: &mut Among<'a>,
         mut visit: impl FnMut(usize, u32) -> Result<()>,
     ) -> Result<()> {
         match self.layer {
             Layer::Memory(index) => {
                 // Whoever is shown one may ask the index again, which must not be held then.
-                let found = read(index).dedup_keys(hashes, self.bound);
+                let found = read(index).dedup_keys(among.hashes(), self.bound);
                 for (position, ordinal) in found {
                     visit(position, ordinal)?;
                 }
                 Ok(())
             }
-            Layer::Sealed(index) => index.dedup_keys(hashes, self.means, visit),
+            Layer::Sealed(index) => index.dedup_keys(among, self.means, visit),
         }
     }
 

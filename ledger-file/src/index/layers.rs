@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 
 use super::active::{CANDIDATES, Candidates};
 use super::change::{Change, ChangeKind};
-use super::filter::Grain;
 use super::hash::KeyHash;
+use super::lately::Among;
 use super::layer::{Layer, LayerAt, Placed};
 use super::sealed::SealedIndex;
 use super::{IndexError, Means, Spot, Stretch, Window};
@@ -222,12 +222,13 @@ impl Look<'_> {
         hashes: &[KeyHash],
         out: &mut Vec<(usize, Spot)>,
     ) -> Result<()> {
-        let only = match hashes {
-            [hash] => Some(*hash),
-            _ => None,
+        let mut among = Among::new(hashes);
+        let lacks = |layer: &Layer| match hashes {
+            [hash] => !layer.is_among_others() && layer.lacks(*hash),
+            _ => false,
         };
-        for layer in self.newest_with(only) {
-            layer.dedup_keys(hashes, |index, ordinal| {
+        for layer in self.newest_without(lacks) {
+            layer.dedup_keys(&mut among, |index, ordinal| {
                 let spot = layer.spot(stream, ordinal)?;
                 out.extend(spot.map(|spot| (index, spot)));
                 Ok(())
@@ -274,7 +275,7 @@ impl Look<'_> {
         candidates: impl Fn(&LayerAt<'_>, usize) -> Result<Candidates>,
         mut take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
-        let layers: SmallVec<[_; 32]> = self.newest_with(Some(hash)).collect();
+        let layers: SmallVec<[_; 32]> = self.newest_without(|it| it.lacks(hash)).collect();
         for (nth, layer) in layers.iter().enumerate() {
             if nth == 1 {
                 self.announce_record(hash, &layers[nth..])?;
@@ -417,14 +418,12 @@ impl<'a> Look<'a> {
     }
 
     fn newest_first(&self) -> impl Iterator<Item = LayerAt<'a>> + '_ {
-        self.newest_with(None)
+        self.newest_without(|_| false)
     }
 
-    /// The layers, newest first, without those that are known in memory to have nothing with that hash: most of them. The
-    /// processor guesses so, and loads what their filters look at for several at the same time.
-    fn newest_with(&self, hash: Option<KeyHash>) -> impl Iterator<Item = LayerAt<'a>> + '_ {
-        let lacks =
-            move |layer: &Layer| hash.is_some_and(|KeyHash(tag)| layer.lacks(Grain::Fine, tag));
+    /// The layers, newest first, without those that have no answer, as is known in memory: most of them. The processor guesses
+    /// so, and loads what is looked at in memory for several at the same time.
+    fn newest_without(&self, lacks: impl Fn(&Layer) -> bool) -> impl Iterator<Item = LayerAt<'a>> {
         let indices = (0..self.layers.len()).rev();
         let indices = indices.filter(move |index| !lacks(&self.layers[*index].layer));
         indices.filter_map(|index| self.layer(index))

@@ -29,6 +29,13 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn no_bit_one_bit_and_all_bits_are_told() {
+        assert_eq!(ones(0).count(), 0);
+        assert!(ones(1).eq([0]) && ones(1 << 63).eq([63]));
+        assert!(ones(u64::MAX).eq(0..TOGETHER));
+    }
+
     proptest! {
         #[test]
         fn those_that_may_be_there_are_selected_in_their_order(

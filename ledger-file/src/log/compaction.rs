@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use super::carry::Firsts;
-use super::index_files::index_all;
 use super::picture::Part;
 use super::random::random;
 use super::recovery::{FIRST_FRAME, Source};
@@ -81,7 +80,7 @@ impl Shared {
             segment: Arc::new(segment),
             layers: vec![Layer::Memory(Arc::new(RwLock::new(scan.index)))],
         };
-        let indexed = index_all(&*self.disk, &rewritten, end)?;
+        let indexed = self.index_all(&rewritten, end)?;
         // What is left out was removed by something that must not be lost when it is.
         self.sync()?;
         self.keeper().save(self, |manifest| {

@@ -107,22 +107,6 @@ pub(super) fn file_name(origin: Origin) -> String {
     .to_string()
 }
 
-/// Writes the index of what ends at `to` into a file of its own, durably.
-fn write_index(disk: &dyn Disk, index: &ActiveIndex, origin: Origin, to: u32) -> Result<Layer> {
-    let name = file_name(origin);
-    let failed = |error| Failure::io(&name, error);
-    match disk.remove(&name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let file = disk.create(&name).map_err(failed)?;
-    sealed::write(index, to, &*file).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    disk.sync_directory().map_err(failed)?;
-    let index = SealedIndex::open(file, origin, to);
-    Ok(Layer::Sealed(Arc::new(index)))
-}
-
 /// A part whose indexes are in files, and what the manifest says of it.
 #[derive(Debug)]
 pub(super) struct Indexed {
@@ -131,34 +115,49 @@ pub(super) struct Indexed {
     pub(super) highest_stream: u64,
 }
 
-/// Sees to it that all of a segment that ends at `end` is in index files.
-pub(super) fn index_all(disk: &dyn Disk, part: &Part, end: u32) -> Result<Indexed> {
-    let mut part = part.clone();
-    let mut highest_stream = 0;
-    let ends: Vec<u32> = part.layers[1..]
-        .iter()
-        .map(|layer| layer.origin().from)
-        .chain([end])
-        .collect();
-    let mut layers = Vec::new();
-    for (layer, to) in part.layers.iter_mut().zip(ends) {
-        let origin = layer.origin();
-        if let Layer::Memory(index) = layer {
-            let index = Arc::clone(index);
-            let index = index.read().unwrap_or_else(PoisonError::into_inner);
-            highest_stream = highest_stream.max(index.highest_stream().0);
-            *layer = write_index(disk, &index, origin, to)?;
+impl Shared {
+    /// Sees to it that all of a segment that ends at `end` is in index files.
+    pub(super) fn index_all(&self, part: &Part, end: u32) -> Result<Indexed> {
+        let mut part = part.clone();
+        let mut highest_stream = 0;
+        let ends: Vec<u32> = part.layers[1..]
+            .iter()
+            .map(|layer| layer.origin().from)
+            .chain([end])
+            .collect();
+        let mut layers = Vec::new();
+        for (layer, to) in part.layers.iter_mut().zip(ends) {
+            let from = layer.origin().from;
+            if let Layer::Memory(index) = layer {
+                let index = Arc::clone(index);
+                let index = index.read().unwrap_or_else(PoisonError::into_inner);
+                highest_stream = highest_stream.max(index.highest_stream().0);
+                *layer = self.write_index(&index, to)?;
+            }
+            layers.push(format::Layer { from, to });
         }
-        layers.push(format::Layer {
-            from: origin.from,
-            to,
-        });
+        Ok(Indexed {
+            part,
+            layers,
+            highest_stream,
+        })
     }
-    Ok(Indexed {
-        part,
-        layers,
-        highest_stream,
-    })
+
+    /// Writes the index of what ends at `to` into a file of its own, durably.
+    fn write_index(&self, index: &ActiveIndex, to: u32) -> Result<Layer> {
+        let name = file_name(index.origin());
+        let failed = |error| Failure::io(&name, error);
+        match self.disk.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let file = self.disk.create(&name).map_err(failed)?;
+        sealed::write(index, to, &*file).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        self.disk.sync_directory().map_err(failed)?;
+        let index = SealedIndex::of_written(file, index, to, &self.lately);
+        Ok(Layer::Sealed(Arc::new(index)))
+    }
 }
 
 impl Shared {
@@ -217,7 +216,7 @@ impl Shared {
                 _ => continue,
             };
             let index = index_from_log(self.hasher, &part.segment, origin, to)?;
-            *layer = self.layer_of(index, origin, to);
+            *layer = self.layer_of(index, to);
             if let Some(follower) = &self.follower {
                 follower::lock(follower).replace(origin, layer);
             }
@@ -228,12 +227,12 @@ impl Shared {
     }
 
     /// Has an index that was made anew in a file; in memory if that fails, and in a process that only reads.
-    fn layer_of(&self, index: ActiveIndex, origin: Origin, to: u32) -> Layer {
+    fn layer_of(&self, index: ActiveIndex, to: u32) -> Layer {
         let in_memory = |index| Layer::Memory(Arc::new(RwLock::new(index)));
         if self.follower.is_some() {
             return in_memory(index);
         }
-        write_index(&*self.disk, &index, origin, to).unwrap_or_else(|failure| {
+        self.write_index(&index, to).unwrap_or_else(|failure| {
             let error = failure.into_error(&self.place);
             tracing::warn!(%error, "an index stays in memory");
             in_memory(index)

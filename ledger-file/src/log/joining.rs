@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::index_files::{Indexed, file_name, index_all, index_from_log};
+use super::index_files::{Indexed, file_name, index_from_log};
 use super::picture::Part;
 use super::shared::Shared;
 use crate::error::Result;
@@ -28,7 +28,7 @@ impl Shared {
     /// Those of the files. What cannot be read of the segment stays indexed as it is.
     pub(super) fn index_active(&self, part: &Part, end: u32) -> Result<Indexed> {
         let joined = self.with_joined_indexes(part.clone(), end)?;
-        index_all(&*self.disk, &joined, end)
+        self.index_all(&joined, end)
     }
 
     fn with_joined_indexes(&self, mut part: Part, end: u32) -> Result<Part> {

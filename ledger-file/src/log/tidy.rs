@@ -4,7 +4,6 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::index_files::index_all;
 use super::keeper::Sealed;
 use super::segment::Segment;
 use super::shared::Shared;
@@ -66,7 +65,7 @@ impl Shared {
         };
         self.sync_settled(&part.segment, sealed)?;
         self.note_durable(Position::new(sealed.number, sealed.bytes));
-        let indexed = index_all(&*self.disk, part, sealed.bytes)?;
+        let indexed = self.index_all(part, sealed.bytes)?;
         let mut keeper = self.keeper();
         keeper.save(self, |manifest| {
             manifest.streams = manifest.streams.max(indexed.highest_stream);

@@ -15,6 +15,7 @@ use crate::index::active::{CANDIDATES, Candidates};
 use crate::index::change::{Change, ChangeKind, ChangeRow, Topic};
 use crate::index::filter::Grain;
 use crate::index::hash::{KeyHash, changes_tag, mix, stream_tag};
+use crate::index::lately::Among;
 use crate::index::{Means, Spot, Start, Stretch, Window};
 
 impl SealedIndex {
@@ -186,10 +187,10 @@ impl SealedIndex {
         filter.into_iter().flat_map(move |it| it.glance(tag))
     }
 
-    /// Whether it is known in memory that nothing with that tag is here.
+    /// Whether it is known in memory that nothing with that fine tag is here.
     #[inline]
-    pub(in crate::index) fn is_known_to_lack(&self, grain: Grain, tag: u32) -> bool {
-        let filter = self.filter_in_memory(grain);
+    pub(in crate::index) fn is_known_to_lack(&self, KeyHash(tag): KeyHash) -> bool {
+        let filter = self.filter_in_memory(Grain::Fine);
         filter.is_some_and(|it| !it.may_have(tag))
     }
 
@@ -215,13 +216,14 @@ impl SealedIndex {
         rows.into_iter().flatten()
     }
 
-    pub(in crate::index) fn dedup_keys(
-        &self,
-        hashes: &[KeyHash],
+    pub(in crate::index) fn dedup_keys<'a>(
+        &'a self,
+        among: &mut Among<'a>,
         means: Means,
         mut visit: impl FnMut(usize, u32) -> Result<()>,
     ) -> Result<()> {
-        self.candidates(hashes, means, |index| {
+        let hashes = among.hashes();
+        self.candidates(among, means, |index| {
             // Every index is asked, and hardly any has it: what is looked at for nothing should not stay.
             let ordinals = self.blocks(means.in_passing())?.facts(
                 Section::DedupKeys,

@@ -91,6 +91,11 @@ fn opened(bytes: Vec<u8>, origin: Origin) -> SealedIndex {
     SealedIndex::open(Arc::new(Bytes::new(bytes)), origin, TO)
 }
 
+fn sealed_lately(index: &ActiveIndex, lately: &Lately) -> SealedIndex {
+    let file = Arc::new(Bytes::new(written(index)));
+    SealedIndex::of_written(file, index, TO, lately)
+}
+
 /// The merged index of some that follow each other.
 fn merged(indexes: &[ActiveIndex]) -> SealedIndex {
     let members: Vec<SealedIndex> = indexes
@@ -333,12 +338,14 @@ proptest! {
     }
 
     #[test]
-    fn layers_answer_as_one_index(facts in facts_and_rolls(120), files in any::<u8>(), at in any::<prop::sample::Index>()) {
+    fn layers_answer_as_one_index(facts in facts_and_rolls(120), files in any::<u32>(), at in any::<prop::sample::Index>()) {
         let mut model = Model::default();
         facts.iter().for_each(|fact| model.push(fact));
-        let layers = (0..).zip(model.indexes()).map(|(n, index)| match files >> (n % 8) & 1 {
+        let lately = Lately::default();
+        let layers = (0..).zip(model.indexes()).map(|(n, index)| match files >> (2 * (n % 16)) & 3 {
             0 => Layer::Memory(Arc::new(RwLock::new(index))),
-            _ => Layer::Sealed(Arc::new(opened(written(&index), index.origin))),
+            1 => Layer::Sealed(Arc::new(opened(written(&index), index.origin))),
+            _ => Layer::Sealed(Arc::new(sealed_lately(&index, &lately))),
         });
         model.check(&Layers::new(layers.collect()), LAST);
         let in_memory = |index| Layer::Memory(Arc::new(RwLock::new(index)));
