@@ -10,7 +10,7 @@
 
 use std::convert::Infallible;
 
-use super::hash::mix;
+use super::hash::{KeyHash, mix};
 use super::together::TOGETHER;
 use crate::memory::Memory;
 
@@ -197,18 +197,16 @@ impl Filter {
 
     /// Which of up to [`TOGETHER`] tags may be there, each as a bit. Where to look is found out for all of them before the
     /// first look: then the processor waits for what it looks at of many at once.
-    pub(super) fn maybe(&self, tags: impl ExactSizeIterator<Item = u32>) -> u64 {
+    pub(super) fn maybe(&self, hashes: &[KeyHash]) -> u64 {
         if self.fingerprints.is_empty() {
-            return u64::MAX
-                .checked_shr((TOGETHER - tags.len()) as u32)
-                .unwrap_or_default();
+            let none = (TOGETHER - hashes.len()) as u32;
+            return u64::MAX.checked_shr(none).unwrap_or_default();
         }
         let mut places = [Place::default(); TOGETHER];
-        let count = tags.len();
-        for (place, tag) in places.iter_mut().zip(tags) {
-            *place = self.place(tag);
+        for (place, KeyHash(tag)) in places.iter_mut().zip(hashes) {
+            *place = self.place(*tag);
         }
-        let places = places[..count].iter().zip(0..);
+        let places = places[..hashes.len()].iter().zip(0..);
         places.fold(0, |all, (place, bit)| {
             all | u64::from(self.has_fingerprint(*place)) << bit
         })
@@ -530,7 +528,27 @@ mod tests {
 
     #[test]
     fn a_filter_of_nothing_excludes_nothing() {
-        assert!(build(Grain::Fine, &[]).may_have(7));
+        let filter = build(Grain::Fine, &[]);
+        assert!(filter.may_have(7));
+        assert_eq!(filter.maybe(&[KeyHash(7); TOGETHER]), u64::MAX);
+        assert_eq!((filter.maybe(&[KeyHash(7); 3]), filter.maybe(&[])), (7, 0));
+    }
+
+    #[test]
+    fn many_are_answered_as_each_of_them_alone() {
+        for grain in [Grain::Fine, Grain::Coarse] {
+            let filter = build(grain, &tags(300_000));
+            let asked: Vec<KeyHash> = tags(400_000).into_iter().map(KeyHash).collect();
+            for some in asked.chunks(TOGETHER) {
+                let maybe = filter.maybe(some);
+                let alone = some.iter().map(|hash| filter.may_have(hash.0));
+                assert!(
+                    (0..)
+                        .zip(alone)
+                        .all(|(bit, one)| one == (maybe >> bit & 1 == 1))
+                );
+            }
+        }
     }
 
     #[test]

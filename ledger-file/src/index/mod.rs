@@ -7,6 +7,9 @@
 //! An [`ActiveIndex`] takes what is appended, in memory. When its segment is sealed it is written to a file, as a
 //! [`SealedIndex`]. [`Layers`] are all of them, oldest first; a [`Look`] at them answers questions, and where those go to
 //! many files, `waves` ask the disk for all of them before the first is waited for.
+//!
+//! Most questions are about what is nowhere. The index in memory knows that by what it has `seen`, a file by its `filter`, and
+//! several that were sealed `lately` by what they share.
 
 mod active;
 mod batch_keys;

@@ -186,10 +186,9 @@ impl SealedIndex {
         let Some(filter) = self.filter(Grain::Fine, hashes.len(), means)? else {
             return (0..hashes.len()).try_for_each(visit);
         };
-        let maybe = |some: &[KeyHash]| filter.maybe(some.iter().map(|hash| hash.0));
         match hashes {
             [KeyHash(tag)] if !filter.may_have(*tag) => Ok(()),
-            _ => select(hashes, maybe).try_for_each(visit),
+            _ => select(hashes, |some| filter.maybe(some)).try_for_each(visit),
         }
     }
 
