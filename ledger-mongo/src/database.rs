@@ -18,7 +18,6 @@ use mongodb::{Client, ClientSession, Collection};
 use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::error::{Failure, Place};
-use crate::finish::Finish;
 use crate::known::Known;
 use crate::options::MongoOptions;
 use crate::transaction::{self, Change, Patience, within};
@@ -157,7 +156,7 @@ impl Database {
         .await
     }
 
-    /// Does `work`, which changes something, in a task of its own.
+    /// Does `work`, which changes something, in a task of its own, [as questions](Self::ask).
     pub(crate) async fn finish<T: Send + 'static>(
         &self,
         entered: Entered,
@@ -174,9 +173,14 @@ impl Database {
     }
 
     /// Asks what changes nothing, again if the server is going, coming, or busy.
+    ///
+    /// In a task of its own, for who drops the future, or does not poll it any more. The driver gives connections, and
+    /// turns at its locks, to those who wait for them, one after the other: to one who never takes it, and everybody behind
+    /// waits as well. One who is gone it passes over, but looks for the next only when something else happens: a few
+    /// hundred dropped reads would hold up everybody for minutes.
     pub(crate) async fn ask<Q: Question>(&self, question: Q) -> Result<Q::Answer> {
         let this = self.clone();
-        let asking = Finish::new(async move {
+        let task = tokio::spawn(async move {
             let mut patience = Patience::new(this.place.transaction_timeout / 2);
             loop {
                 match within(patience.most(), question.ask(&this)).await {
@@ -187,7 +191,10 @@ impl Database {
                 }
             }
         });
-        asking.await.map_err(|failure| self.place.error(failure))
+        match task.await {
+            Ok(answer) => answer.map_err(|failure| self.place.error(failure)),
+            Err(lost) => Err(self.place.unanswered(lost)),
+        }
     }
 
     /// The program's time, if it brings one.

@@ -248,6 +248,14 @@ impl Place {
         }
     }
 
+    /// The task that asked is gone: it panicked, or its runtime has ended.
+    pub(crate) fn unanswered(&self, source: impl Into<BoxError>) -> Error {
+        Error::Unavailable {
+            place: self.name.clone(),
+            source: source.into(),
+        }
+    }
+
     pub(crate) fn not_a_store(&self, reason: impl Into<String>) -> Error {
         Error::NotAStore {
             place: self.name.clone(),

@@ -22,7 +22,7 @@
 //!
 //! # Rooms
 //! `options` and `store` are what users see. Behind them: `schema` makes the collections, `database` asks them, and
-//! `transaction` runs what changes them until its outcome is known, and `finish` sees to it that nothing is left half-way. `group` gathers appends, `append` decides them with the
+//! `transaction` runs what changes them until its outcome is known. `group` gathers appends, `append` decides them with the
 //! `evidence` it finds, and `insert` writes them; `head` is the one document of each stream that all changes begin with.
 //! `read` and `query`, `retention`, `marks`, `streams` and `checkpoints` are what else can be asked for. `row`, `json` and
 //! `document` say how an entry lies in its collection, and `watch` notices what other openings commit.
@@ -33,7 +33,6 @@ mod database;
 mod document;
 mod error;
 mod evidence;
-mod finish;
 mod group;
 mod head;
 mod health;
