@@ -75,7 +75,7 @@ async fn an_append_that_nobody_polls_any_more_holds_up_nobody() {
     assert_eq!(idle.await.unwrap().ids().collect::<Vec<_>>(), [1]);
 }
 
-/// More of them than the driver has connections.
+/// More of them than there are connections.
 #[tokio::test]
 async fn reads_that_nobody_polls_any_more_hold_up_nobody() {
     let Some(place) = place().await else { return };
