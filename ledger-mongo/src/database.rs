@@ -193,7 +193,8 @@ impl Database {
         });
         match task.await {
             Ok(answer) => answer.map_err(|failure| self.place.error(failure)),
-            Err(lost) => Err(self.place.unanswered(lost)),
+            // It panicked, or its runtime has ended.
+            Err(lost) => Err(self.place.unavailable(lost)),
         }
     }
 

@@ -213,12 +213,12 @@ impl Place {
                     self.open(failure)
                 }
                 (None, ErrorKind::ServerSelection { .. } | ErrorKind::DnsResolve { .. }) => {
-                    self.unavailable(failure)
+                    self.unavailable(failure.into_source())
                 }
-                (None, _) if is_network(source) => self.unavailable(failure),
+                (None, _) if is_network(source) => self.unavailable(failure.into_source()),
                 (None, _) => self.engine(failure),
             },
-            Cause::NoAnswer(_) => self.unavailable(failure),
+            Cause::NoAnswer(_) => self.unavailable(failure.into_source()),
             Cause::Damage(reason) => self.damage(reason),
         }
     }
@@ -236,21 +236,13 @@ impl Place {
                 waited: self.transaction_timeout,
                 source: failure.into_source(),
             },
-            code if UNAVAILABLE.contains(&code) => self.unavailable(failure),
+            code if UNAVAILABLE.contains(&code) => self.unavailable(failure.into_source()),
             _ => self.engine(failure),
         }
     }
 
     pub(crate) fn outcome_unknown(&self, source: impl Into<BoxError>) -> Error {
         Error::OutcomeUnknown {
-            place: self.name.clone(),
-            source: source.into(),
-        }
-    }
-
-    /// The task that asked is gone: it panicked, or its runtime has ended.
-    pub(crate) fn unanswered(&self, source: impl Into<BoxError>) -> Error {
-        Error::Unavailable {
             place: self.name.clone(),
             source: source.into(),
         }
@@ -277,10 +269,10 @@ impl Place {
         }
     }
 
-    fn unavailable(&self, failure: Failure) -> Error {
+    pub(crate) fn unavailable(&self, source: impl Into<BoxError>) -> Error {
         Error::Unavailable {
             place: self.name.clone(),
-            source: failure.into_source(),
+            source: source.into(),
         }
     }
 

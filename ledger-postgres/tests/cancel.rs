@@ -92,22 +92,6 @@ async fn an_append_that_nobody_polls_any_more_holds_up_nobody() {
     assert_eq!(idle.await.unwrap().ids().collect::<Vec<_>>(), [1]);
 }
 
-/// More of them than there are connections.
-#[tokio::test]
-async fn reads_that_nobody_polls_any_more_hold_up_nobody() {
-    let Some(place) = place().await else { return };
-    let store = place.open().await;
-    let (stream, options) = ("s".into(), ReadOptions::new());
-    let mut idle: Vec<_> = (0..50).map(|_| store.read(&stream, &options)).collect();
-    for read in &mut idle {
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        assert!(read.as_mut().poll(&mut context).is_pending());
-    }
-    store.append(batch("s", [entry("next")])).await.unwrap();
-    let page = store.read(&stream, &options).await.unwrap();
-    assert_eq!(page.entries.len(), 1);
-}
-
 #[tokio::test]
 async fn an_append_that_is_dropped_is_finished_all_the_same() {
     let Some(place) = place().await else { return };

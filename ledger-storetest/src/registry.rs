@@ -221,7 +221,7 @@ macro_rules! each_case {
                 c9_a_wait_ends_with_an_append
                 c9_a_wait_ends_with_an_append_of_another_opening
                 c9_all_waits_end
-                c9_pages_begun_ahead_hold_up_nobody
+                c9_reads_that_nobody_polls_hold_up_nobody
                 c9_walks_may_append_as_they_go
             }
             checkpoints {

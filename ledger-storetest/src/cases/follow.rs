@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use ledger_core::{BoxError, Codec, ContentType, Entry, Follow, Stream, TreeCodec};
 
 use crate::fixture::{Log, can_append_many, entry, everything, ids, text};
-use crate::place::{Place, not_applicable};
+use crate::place::Place;
 use crate::race::{WRITTEN_PER_LOG, poll_once, start_writers, together};
 
 /// The codec of the texts that the suite writes.
@@ -255,12 +255,10 @@ pub(crate) async fn c9_all_waits_end(place: Place) {
     tokio::join!(together(waits), appending);
 }
 
-/// C9: where walks and followers begin a page ahead, pages that were begun and left hold up nobody.
-pub(crate) async fn c9_pages_begun_ahead_hold_up_nobody(place: Place) {
+/// C9: reads that were begun, and that nobody polls any more, hold up nobody: walks and followers may begin a page ahead, and
+/// any task may wait for something else first.
+pub(crate) async fn c9_reads_that_nobody_polls_hold_up_nobody(place: Place) {
     let log = place.log("orders").await;
-    if !log.store.capabilities().read_ahead {
-        return not_applicable("the store does not read ahead");
-    }
     // More than what lies between a server and here.
     let large = "x".repeat(50_000);
     log.append((0..20).map(|_| entry(&large))).await;

@@ -1,4 +1,4 @@
-//! Stores that hold up whoever reads ahead (C9).
+//! Stores that are held up by reads that nobody polls (C9).
 
 use ledger_core::{
     Batch, Capabilities, MemoryStore, Page, ReadOptions, Receipt, Result, Store, StreamName,
@@ -50,8 +50,8 @@ impl Fault for PagesKeepTheirConnection {
 }
 
 #[test]
-fn pages_begun_ahead_that_keep_a_connection_are_caught() {
-    assert_hangs::<PagesKeepTheirConnection>("c9_pages_begun_ahead_hold_up_nobody");
+fn reads_that_keep_a_connection_are_caught() {
+    assert_hangs::<PagesKeepTheirConnection>("c9_reads_that_nobody_polls_hold_up_nobody");
 }
 
 #[test]
