@@ -76,6 +76,7 @@ impl Shared {
         if scan.end != end {
             return Err(segment.damage(scan.end, "what was just written is no valid frame"));
         }
+        segment.note_full(end);
         let rewritten = Part {
             segment: Arc::new(segment),
             layers: vec![Layer::Memory(Arc::new(RwLock::new(scan.index)))],

@@ -284,6 +284,11 @@ fn open(shared: &Shared, meta: &SegmentMeta) -> Result<Option<Followed>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(|error| Failure::io(&name.file_name_as(meta.form()), error))?,
     };
+    if let Some(bytes) = meta.sealed_bytes
+        && segment.file_end()? >= bytes
+    {
+        segment.note_full(bytes);
+    }
     let (mut layers, from) = open_layers(&*shared.disk, name, meta)?;
     let is_indexed = meta.sealed_bytes == Some(from);
     let index = (!is_indexed).then(|| {

@@ -16,6 +16,9 @@ use crate::format::{
 pub(super) const CHUNK_BYTES_MIN: usize = 512;
 const CHUNK_BYTES_MAX: usize = 256 << 10;
 
+/// Up to where a full segment is settled: as far as its file goes.
+const ALL: u32 = u32::MAX;
+
 impl View<'_> {
     /// Reads the frame that holds what is at `position`.
     pub(super) fn frame_around<T>(
@@ -156,11 +159,15 @@ impl View<'_> {
         offset: u32,
         wanted: usize,
     ) -> Result<Option<&'s [u8]>> {
-        match self.settled_end(segment).checked_sub(offset) {
+        let end = match self.settled_end(segment) {
+            ALL => segment.file_end()?,
+            end => end,
+        };
+        match end.checked_sub(offset) {
             None | Some(0) => Ok(None),
             Some(left) => {
-                let wanted = wanted.min(left as usize);
-                segment.mapped(offset, wanted, self.shared.options.segment_bytes_max)
+                let end = offset + wanted.min(left as usize) as u32;
+                Ok(segment.mapped(offset..end, self.shared.options.segment_bytes_max))
             }
         }
     }
@@ -192,7 +199,7 @@ impl View<'_> {
         let is_wanted = self.shared.options.mapped_reads && self.patience == Patience::Wait;
         match segment.number().cmp(&flushed.segment()) {
             _ if !is_wanted => 0,
-            std::cmp::Ordering::Less => u32::MAX,
+            std::cmp::Ordering::Less => ALL,
             std::cmp::Ordering::Equal if is_own => flushed.offset(),
             _ => 0,
         }

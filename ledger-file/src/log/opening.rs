@@ -187,7 +187,10 @@ impl Opening {
             true => Err(unopened
                 .segment
                 .damage(bytes, "the file ends before its last frame")),
-            false => Ok(unopened),
+            false => {
+                unopened.segment.note_full(bytes);
+                Ok(unopened)
+            }
         }
     }
 

@@ -75,7 +75,9 @@ impl Shared {
         let file = file.map_err(|error| Failure::io(&name, error))?;
         let kept = Arc::clone(&self.kept_blocks);
         let file = PackedFile::new(named, file, bytes, made.bytes, kept);
-        Ok((Segment::unread(named, Form::Packed, file), made.bytes))
+        let segment = Segment::unread(named, Form::Packed, file);
+        segment.note_full(bytes);
+        Ok((segment, made.bytes))
     }
 
     /// Makes the packed file of a segment.

@@ -19,6 +19,8 @@ pub(super) struct Segment {
     form: Form,
     file: Arc<dyn DiskFile>,
     header: OnceLock<SegmentHeader>,
+    /// How long its file is, if that will never change.
+    full_bytes: OnceLock<u32>,
     /// None: it cannot be mapped.
     map: OnceLock<Option<FileMap>>,
     checked: Checked,
@@ -62,6 +64,7 @@ impl Segment {
             form,
             file,
             header: OnceLock::new(),
+            full_bytes: OnceLock::new(),
             map: OnceLock::new(),
             checked: Checked::default(),
         }
@@ -74,6 +77,7 @@ impl Segment {
             form: Form::Plain,
             file,
             header: OnceLock::from(header),
+            full_bytes: OnceLock::new(),
             map: OnceLock::new(),
             checked: Checked::default(),
         }
@@ -128,28 +132,30 @@ impl Segment {
         }
     }
 
-    /// Its bytes from `offset` on, where they lie in memory: up to `wanted`, and fewer only at the end of the file. None:
-    /// they have to be read. `bytes_max` is how long the file may become.
-    ///
-    /// Only for what never changes.
-    pub(super) fn mapped(
-        &self,
-        offset: u32,
-        wanted: usize,
-        bytes_max: u64,
-    ) -> Result<Option<&[u8]>> {
-        let Some(map) = self.map(bytes_max) else {
-            return Ok(None);
-        };
+    /// Notes that it is full, and that its file was seen to be so long: from now on nobody asks again.
+    pub(super) fn note_full(&self, bytes: u32) {
+        let _noted_before = self.full_bytes.set(bytes);
+    }
+
+    /// Where its file ends.
+    pub(super) fn file_end(&self) -> Result<u32> {
+        if let Some(bytes) = self.full_bytes.get() {
+            return Ok(*bytes);
+        }
         let len = self.file.len();
         let len = len.map_err(|error| Failure::io(&self.file_name(), error))?;
-        let end = (u64::from(offset) + wanted as u64).min(len);
-        let start = offset as usize;
-        let range = start..usize::try_from(end).unwrap_or(usize::MAX).max(start);
+        Ok(u32::try_from(len).unwrap_or(u32::MAX))
+    }
+
+    /// Bytes that are in the file and never change, where they lie in memory, all of which will be looked at. None: they have to be
+    /// read. `bytes_max` is how long the file may become.
+    pub(super) fn mapped(&self, range: Range<u32>, bytes_max: u64) -> Option<&[u8]> {
+        let map = self.map(bytes_max)?;
+        let range = range.start as usize..range.end as usize;
         if range.len() >= ANNOUNCED_BYTES_MIN && !self.is_cached(&range) {
             map.will_need(range.clone());
         }
-        Ok(map.bytes(range))
+        map.bytes(range)
     }
 
     /// Whether the system has bytes in memory, by the look of one in their middle: those at their ends may lie in a page with
@@ -160,7 +166,7 @@ impl Segment {
         read.is_ok_and(|read| read == 1)
     }
 
-    /// As [`mapped`](Self::mapped), of bytes that are known to be in the file.
+    /// As [`mapped`](Self::mapped), of bytes of which only some may be looked at.
     pub(super) fn mapped_range(&self, range: Range<u32>, bytes_max: u64) -> Option<&[u8]> {
         let map = self.map(bytes_max)?;
         map.bytes(range.start as usize..range.end as usize)
@@ -199,5 +205,31 @@ impl Segment {
     /// The place of its byte `offset` in the log.
     pub(super) fn at(&self, offset: u32) -> Position {
         Position::new(self.name.number, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Directory, Disk};
+
+    #[test]
+    fn a_full_segment_ends_where_it_was_seen_to_and_another_one_where_its_file_ends_by_then() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::create(&place.path().join("log")).unwrap();
+        let file = directory.create("segment").unwrap();
+        let name = SegmentName {
+            log_id: [1; 16],
+            number: 2,
+            generation: 3,
+        };
+        let segment = Segment::unread(name, Form::Plain, Arc::clone(&file));
+        for bytes in [100, 70] {
+            file.truncate(bytes).unwrap();
+            assert_eq!(u64::from(segment.file_end().unwrap()), bytes);
+        }
+        segment.note_full(70);
+        file.truncate(200).unwrap();
+        assert_eq!(segment.file_end().unwrap(), 70);
     }
 }

@@ -64,6 +64,7 @@ impl Shared {
             return Ok(());
         };
         self.sync_settled(&part.segment, sealed)?;
+        part.segment.note_full(sealed.bytes);
         self.note_durable(Position::new(sealed.number, sealed.bytes));
         let indexed = self.index_all(part, sealed.bytes)?;
         let mut keeper = self.keeper();
