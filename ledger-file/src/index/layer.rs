@@ -278,10 +278,13 @@ impl<'a> LayerAt<'a> {
     }
 
     /// The frame that holds what is at a position, and where in its segment it ends, if that is in a file.
-    pub(super) fn frame_and_end(&self, at: Position) -> Result<Option<(Position, u32)>> {
+    pub(super) fn frame_and_end(&self, at: Position) -> Result<Option<(Position, Option<u32>)>> {
         match self.layer {
-            Layer::Memory(_) => Ok(None),
-            Layer::Sealed(index) => index.frame_and_end(at, self.means),
+            Layer::Memory(_) => Ok(self.frame(at)?.map(|frame| (frame, None))),
+            Layer::Sealed(index) => {
+                let found = index.frame_and_end(at, self.means)?;
+                Ok(found.map(|(frame, end)| (frame, Some(end))))
+            }
         }
     }
 }

@@ -395,11 +395,14 @@ impl Look<'_> {
         layer.map_or(Ok(None), |layer| layer.frame(position))
     }
 
-    /// The frame that holds what is at `position`, and the offset at which it ends; none if that is not in a file.
+    /// The frame that holds what is at `position`, and the offset at which it ends, if that is in a file.
     ///
     /// # Errors
     /// Those of the files.
-    pub(crate) fn frame_and_end(&self, position: Position) -> Result<Option<(Position, u32)>> {
+    pub(crate) fn frame_and_end(
+        &self,
+        position: Position,
+    ) -> Result<Option<(Position, Option<u32>)>> {
         let layer = self.covering(position);
         layer.map_or(Ok(None), |layer| layer.frame_and_end(position))
     }

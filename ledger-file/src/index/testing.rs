@@ -461,15 +461,18 @@ impl Model {
         for entry in self.visible(below) {
             let position = entry.spot.position;
             assert_eq!(look.frame(position).unwrap(), Some(entry.frame));
-            if let Some((frame, end)) = look.frame_and_end(position).unwrap() {
-                assert_eq!(frame, entry.frame);
+            let (frame, end) = look.frame_and_end(position).unwrap().unwrap();
+            assert_eq!(frame, entry.frame);
+            if let Some(end) = end {
                 let end = Position::new(position.segment(), end);
                 assert!(position < end);
                 let of_next = self.visible(LAST).map(|entry| entry.frame);
                 assert!(of_next.filter(|next| *next > frame).all(|next| next >= end));
             }
         }
-        assert_eq!(look.frame(Position::new(1, START - 1)).unwrap(), None);
+        let before = Position::new(1, START - 1);
+        assert_eq!(look.frame(before).unwrap(), None);
+        assert_eq!(look.frame_and_end(before).unwrap(), None);
     }
 
     /// Asks every kind of question once; the answers are of no matter.

@@ -184,11 +184,11 @@ impl View<'_> {
         }
     }
 
-    /// Says that a range of a segment will be read soon, if it will be read where it is mapped.
-    pub(super) fn announce_range(&self, segment: &Segment, range: Range<u32>) {
-        if range.end <= self.settled_end(segment) {
-            segment.announce(range, self.shared.options.segment_bytes_max);
-        }
+    /// Says that a range of a segment will be read soon, if it will be read where it is mapped, and from the disk. Tells whether
+    /// there was nothing to say.
+    pub(super) fn announce_range(&self, segment: &Segment, range: Range<u32>) -> bool {
+        range.end > self.settled_end(segment)
+            || segment.announce(range, self.shared.options.segment_bytes_max)
     }
 
     /// Up to where a segment is as it always will be, and may be waited for. What another process writes can still be

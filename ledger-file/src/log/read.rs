@@ -202,14 +202,15 @@ impl Reading<'_> {
             let limit = collected.room().min(LOOK_MAX);
             let spots = self.candidates(&mut rest, direction, limit, &collected.options.filter)?;
             let places = spots.iter().map(|spot| spot.position);
-            let _frames = self.view.announce(places)?;
-            for spot in spots {
+            let mut frames = self.view.announce(places)?;
+            frames.resize(spots.len(), None);
+            for (spot, frame) in spots.into_iter().zip(frames) {
                 let changes = Changes::of(self.view, self.state.number, spot.id..spot.id + 1)?;
-                let flow = self
-                    .view
-                    .entry(self.state.number, spot, |recorded_at, entry| {
-                        collected.take(spot.id, recorded_at, entry, &changes)
-                    })?;
+                let flow =
+                    self.view
+                        .entry_in(self.state.number, spot, frame, |recorded_at, entry| {
+                            collected.take(spot.id, recorded_at, entry, &changes)
+                        })?;
                 if flow.is_break() {
                     break;
                 }

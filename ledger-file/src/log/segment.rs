@@ -172,14 +172,18 @@ impl Segment {
         map.bytes(range.start as usize..range.end as usize)
     }
 
-    /// Asks the disk for bytes that are known to be in the file, and does not wait for them.
-    pub(super) fn announce(&self, range: Range<u32>, bytes_max: u64) {
+    /// Whether bytes that are known to be in the file are in memory, or cannot be mapped. If not, the disk is asked for them, and
+    /// nobody waits for it.
+    pub(super) fn announce(&self, range: Range<u32>, bytes_max: u64) -> bool {
         let range = range.start as usize..range.end as usize;
-        if let Some(map) = self.map(bytes_max)
-            && !self.is_cached(&range)
-        {
+        let Some(map) = self.map(bytes_max) else {
+            return true;
+        };
+        let is_cached = self.is_cached(&range);
+        if !is_cached {
             map.will_soon_need(range);
         }
+        is_cached
     }
 
     fn map(&self, bytes_max: u64) -> Option<&FileMap> {

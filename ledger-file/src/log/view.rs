@@ -258,6 +258,17 @@ impl View<'_> {
         stretch: impl Into<Stretch>,
         take: impl FnOnce(Timestamp, EntryRef<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.entry_in(stream, stretch, None, take)
+    }
+
+    /// As [`entry`](Self::entry), of which the frame may be known.
+    pub(super) fn entry_in<T>(
+        &self,
+        stream: StreamNumber,
+        stretch: impl Into<Stretch>,
+        frame: Option<Position>,
+        take: impl FnOnce(Timestamp, EntryRef<'_>) -> Result<T>,
+    ) -> Result<T> {
         let stretch = stretch.into();
         let (mut take, mut taken) = (Some(take), None);
         let mut first = Each::new(|_, recorded_at, entry| {
@@ -266,7 +277,7 @@ impl View<'_> {
             }
             Ok(ControlFlow::Break(()))
         });
-        let _broken_off = self.entries(stream, stretch, None, &mut first)?;
+        let _broken_off = self.entries(stream, stretch, frame, &mut first)?;
         taken.ok_or_else(|| self.misled(stretch.start.place()))
     }
 

@@ -394,14 +394,17 @@ impl SealedIndex {
         at: Position,
         means: Means,
     ) -> Result<Option<(Position, u32)>> {
-        let (Some(frame), Some(offset)) = (self.frame(at, means)?, self.span.offset(at)) else {
+        let Some(offset) = self.span.offset(at) else {
             return Ok(None);
         };
-        let next = self.blocks(means)?.above(Section::Frames, offset)?;
+        let beside = self.blocks(means)?.beside(Section::Frames, offset)?;
+        let beside = beside.map(|(frame, next)| (self.position(frame), next));
+        let here = beside.filter(|(frame, _)| frame.segment() == at.segment());
         let (end, end_offset) = self.span.end_at(at);
-        let is_here = |next: &u32| *next < end_offset;
-        let next = next.filter(is_here).map(|next| self.position(next));
-        Ok(Some((frame, next.map_or(end, Position::offset))))
+        Ok(here.map(|(frame, next)| {
+            let next = next.filter(|next| *next < end_offset);
+            (frame, next.map_or(end, |next| self.position(next).offset()))
+        }))
     }
 }
 

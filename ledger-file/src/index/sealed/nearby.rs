@@ -31,6 +31,23 @@ pub(super) fn around<E>(
     Ok(start..end)
 }
 
+/// The first of `places` that is not `before`, which holds for a first part of them, or their end: looked for from `near` on.
+pub(super) fn first_from<E>(
+    places: Range<usize>,
+    near: usize,
+    mut before: impl FnMut(usize) -> Result<bool, E>,
+) -> Result<usize, E> {
+    let Range { mut start, mut end } = around(places, near, 1, &mut before)?;
+    while start < end {
+        let middle = start + (end - start) / 2;
+        match before(middle)? {
+            true => start = middle + 1,
+            false => end = middle,
+        }
+    }
+    Ok(start)
+}
+
 /// How many of `fences` are `before`, which holds for a first part of them: looked for from `near` on.
 pub(super) fn rank(fences: &[u64], near: usize, before: impl Fn(u64) -> bool) -> usize {
     let is_before = |place: usize| Ok::<_, Infallible>(before(fences[place]));
@@ -71,6 +88,8 @@ mod tests {
             fences.sort_unstable();
             let by_halves = fences.partition_point(|fence| *fence < sought);
             prop_assert_eq!(rank(&fences, near, |fence| fence < sought), by_halves);
+            let is_before = |place: usize| Ok::<_, Infallible>(fences[place] < sought);
+            prop_assert_eq!(first_from(0..fences.len(), near, is_before), Ok(by_halves));
             let expected = expected(&fences, sought);
             prop_assert!(expected < fences.len().max(1));
             prop_assert_eq!(rank(&fences, expected, |fence| fence < sought), by_halves);

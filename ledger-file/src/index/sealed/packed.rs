@@ -105,9 +105,10 @@ impl<'a> Group<'a> {
         self.get(self.behind(offset)?.checked_sub(1)?)
     }
 
-    /// The least offset that is greater than `offset`.
-    pub(super) fn above(&self, offset: u32) -> Option<u32> {
-        self.get(self.behind(offset)?)
+    /// The greatest offset that is not greater than `offset`, and the least that is.
+    pub(super) fn beside(&self, offset: u32) -> Option<(u32, Option<u32>)> {
+        let behind = self.behind(offset)?;
+        Some((self.get(behind.checked_sub(1)?)?, self.get(behind)))
     }
 
     /// How many offsets are not greater than `offset`.
@@ -217,7 +218,7 @@ mod tests {
             let floor = offsets.iter().copied().rfind(|offset| *offset <= asked);
             prop_assert_eq!(group.floor(asked), floor);
             let above = offsets.iter().copied().find(|offset| *offset > asked);
-            prop_assert_eq!(group.above(asked), above);
+            prop_assert_eq!(group.beside(asked), floor.map(|floor| (floor, above)));
         }
 
         #[test]
@@ -225,7 +226,7 @@ mod tests {
             if let Ok(group) = Group::read(&bytes) {
                 group.get(index);
                 group.floor(index as u32);
-                group.above(index as u32);
+                group.beside(index as u32);
             }
         }
     }

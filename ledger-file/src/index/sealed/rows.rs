@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::blocks::{Blocks, Result};
+use super::nearby::first_from;
 use super::packed::{GROUP, Group};
 use super::sections::Section;
 use crate::format::StreamNumber;
@@ -137,41 +138,56 @@ impl Blocks<'_> {
         let Some(block) = self.last_candidate(section, offset.into())? else {
             return Ok(None);
         };
-        match self.group_behind(block, offset)?.checked_sub(1) {
+        match self.group_behind(section, block, offset)?.checked_sub(1) {
             Some(last) => Ok(self.group(block, last)?.floor(offset)),
             None => Ok(None),
         }
     }
 
-    /// The least offset in a packed section that is greater than `offset`.
-    pub(super) fn above(&mut self, section: Section, offset: u32) -> Result<Option<u32>> {
+    /// The greatest offset in a packed section that is not greater than `offset`, and the least that is.
+    pub(super) fn beside(
+        &mut self,
+        section: Section,
+        offset: u32,
+    ) -> Result<Option<(u32, Option<u32>)>> {
         let Some(block) = self.last_candidate(section, offset.into())? else {
             return Ok(None);
         };
-        let behind = self.group_behind(block, offset)?;
-        if let Some(last) = behind.checked_sub(1)
-            && let Some(above) = self.group(block, last)?.above(offset)
-        {
-            return Ok(Some(above));
-        }
-        if behind < self.rows_in(block)? {
-            return Ok(self.group(block, behind)?.get(0));
+        let behind = self.group_behind(section, block, offset)?;
+        let beside = match behind.checked_sub(1) {
+            Some(last) => self.group(block, last)?.beside(offset),
+            None => None,
+        };
+        Ok(match beside {
+            Some((floor, None)) => Some((floor, self.first_of_group(section, block, behind)?)),
+            beside => beside,
+        })
+    }
+
+    /// The first offset of a group of a packed section, or of the block behind, if that is the one behind the last.
+    fn first_of_group(
+        &mut self,
+        section: Section,
+        block: usize,
+        group: usize,
+    ) -> Result<Option<u32>> {
+        if group < self.rows_in(block)? {
+            return Ok(self.group(block, group)?.get(0));
         }
         let is_last = block + 1 >= self.contents.header.blocks(section).end;
         Ok((!is_last).then(|| self.fence(block + 1) as u32))
     }
 
-    /// The first group of a block that begins behind `offset`.
-    fn group_behind(&mut self, block: usize, offset: u32) -> Result<usize> {
-        let (mut low, mut high) = (0, self.rows_in(block)?);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.group(block, middle)?.get(0) <= Some(offset) {
-                true => low = middle + 1,
-                false => high = middle,
-            }
-        }
-        Ok(low)
+    /// The first group of a block of a packed section that begins behind `offset`.
+    fn group_behind(&mut self, section: Section, block: usize, offset: u32) -> Result<usize> {
+        let rows = self.rows_in(block)?;
+        let near = self
+            .contents
+            .row_expected(section, block, rows, offset.into());
+        let near = near.min(rows.saturating_sub(1));
+        first_from(0..rows, near, |row| {
+            Ok(self.group(block, row)?.get(0) <= Some(offset))
+        })
     }
 
     /// The offsets of a packed row.

@@ -45,10 +45,15 @@ impl Contents {
         self.candidates(section, fence, part).ok()
     }
 
-    /// At which row of a block one with that fence is, if rows are as far from each other as they are on the average.
-    /// Tags and hashes are.
-    fn row_expected(&self, section: Section, block: usize, fence: u64) -> usize {
-        let rows = rows_per_block(section);
+    /// At which of the `rows` of a block one with that fence is, if they are as far from each other as they are on the average.
+    /// Tags and hashes are, and frames nearly.
+    pub(super) fn row_expected(
+        &self,
+        section: Section,
+        block: usize,
+        rows: usize,
+        fence: u64,
+    ) -> usize {
         let fence_of = |block| self.directory.fence(block);
         match (fence_of(block), fence_of(block + 1)) {
             (Some(from), Some(to)) if block + 1 < self.header.blocks(section).end => {
@@ -99,7 +104,8 @@ impl Contents {
             .get()?
             .as_ref()?
             .bytes(start..start + BLOCK_BYTES)?;
-        let near = ROWS_OFFSET + self.row_expected(section, block, fence) * section.row_bytes()?;
+        let row = self.row_expected(section, block, rows_per_block(section), fence);
+        let near = ROWS_OFFSET + row * section.row_bytes()?;
         let end = BLOCK_BYTES.min(near + GLANCED_BYTES);
         let near = bytes.get(near.saturating_sub(GLANCED_BYTES)..end)?;
         Some(near.iter().step_by(LINE_BYTES))
@@ -149,7 +155,9 @@ impl Blocks<'_> {
         let candidates = self.candidates(section, fence)?;
         let row = |block: usize| (block - first) * rows_per_block(section);
         let rows = row(candidates.start)..row(candidates.end).min(self.rows(section) as usize);
-        let near = self.contents.row_expected(section, candidates.start, fence);
+        let near =
+            self.contents
+                .row_expected(section, candidates.start, rows_per_block(section), fence);
         // A header may tell of fewer rows than its blocks would hold, and of none in this one.
         let near = near.min(rows.len().saturating_sub(1));
         if candidates.len() == 1 {
