@@ -16,10 +16,15 @@ pub(super) type Frames = SmallVec<[Option<Position>; 16]>;
 impl View<'_> {
     /// Says that what lies at `positions` will be read, one after the other, and tells in which frames it lies. Frames that
     /// were not found to be right yet are read whole, and the disk is asked for all of these together; of the others, what
-    /// will be looked at is loaded into the processor's cache, also together.
-    pub(super) fn announce(&self, positions: impl Iterator<Item = Position>) -> Result<Frames> {
+    /// will be looked at is loaded into the processor's cache, also together. What is read alone is better just read.
+    pub(super) fn announce(
+        &self,
+        positions: impl ExactSizeIterator<Item = Position>,
+    ) -> Result<Frames> {
         let mut frames = Frames::new();
-        if self.patience != Patience::Wait || !self.shared.options.mapped_reads {
+        let is_wanted = self.patience == Patience::Wait && self.shared.options.mapped_reads;
+        if positions.len() < 2 || !is_wanted {
+            frames.resize(positions.len(), None);
             return Ok(frames);
         }
         let (mut last, mut glances) = (None, SmallVec::<[&u8; 32]>::new());

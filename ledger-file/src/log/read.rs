@@ -4,7 +4,6 @@ use std::ops::{ControlFlow, Range};
 
 use ledger_core::{Direction, Entry, Filter, Page, ReadOptions, StreamName, Timestamp};
 
-use super::announce::Frames;
 use super::changes::{Changes, Said};
 use super::streams::StreamState;
 use super::view::View;
@@ -125,14 +124,8 @@ impl Reading<'_> {
         let number = self.state.number;
         let look = self.view.look();
         look.entries(number, ids, direction, limit, &mut stretches)?;
-        let mut frames = match stretches.len() {
-            0 | 1 => Frames::new(),
-            _ => {
-                let places = stretches.iter().map(|stretch| stretch.start.place());
-                self.view.announce(places)?
-            }
-        };
-        frames.resize(stretches.len(), None);
+        let places = stretches.iter().map(|stretch| stretch.start.place());
+        let frames = self.view.announce(places)?;
         for (stretch, frame) in stretches.into_iter().zip(frames) {
             let flow = match direction {
                 Direction::Ascending => self.view.entries(number, stretch, frame, each)?,
@@ -202,8 +195,7 @@ impl Reading<'_> {
             let limit = collected.room().min(LOOK_MAX);
             let spots = self.candidates(&mut rest, direction, limit, &collected.options.filter)?;
             let places = spots.iter().map(|spot| spot.position);
-            let mut frames = self.view.announce(places)?;
-            frames.resize(spots.len(), None);
+            let frames = self.view.announce(places)?;
             for (spot, frame) in spots.into_iter().zip(frames) {
                 let changes = Changes::of(self.view, self.state.number, spot.id..spot.id + 1)?;
                 let flow =
