@@ -15,7 +15,9 @@ use super::picture::{Part, Picture};
 use super::recovery::Source;
 use super::segment::SegmentName;
 use super::shared::Shared;
-use crate::disk::{Access, DiskFile, Patience, STAGE_PAGE_BYTES, StagePage, read_at_most};
+use crate::disk::{
+    Access, DiskFile, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, StagePage, read_at_most,
+};
 use crate::error::{Failure, Result};
 use crate::format::{
     FileName, Found, Frame, LogId, MANIFEST_WORD, Manifest, Position, Record, SLOT_WORDS,
@@ -97,16 +99,31 @@ impl Follower {
     }
 
     /// The first page.
-    fn words(&self) -> Result<Vec<u64>> {
+    fn words(&self) -> Result<[u64; STAGE_PAGE_WORDS]> {
         let mut bytes = [0; STAGE_PAGE_BYTES];
         read_at_most(&*self.stage, &mut bytes, 0, Patience::Wait)
             .map_err(|error| Failure::io(&FileName::Stage.to_string(), error))?;
         let (words, _) = bytes.as_chunks::<8>();
-        Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect())
+        Ok(std::array::from_fn(|index| {
+            u64::from_le_bytes(words[index])
+        }))
     }
 }
 
 impl Shared {
+    /// What the writer says on its page by now, of which version the manifest is and where the log ends: for who only wants to know
+    /// whether that is still the same. None: it cannot be read, or this process writes.
+    pub(super) fn said(&self) -> Option<[u64; 4]> {
+        let words = lock(self.follower.as_ref()?).words().ok()?;
+        let places = [
+            MANIFEST_WORD,
+            MANIFEST_WORD + 1,
+            VISIBLE_WORD,
+            VISIBLE_WORD + 1,
+        ];
+        Some(places.map(|at| words[at]))
+    }
+
     /// Sees what the writer shows by now. Does nothing in the process that writes.
     pub(super) fn refresh(&self) -> Result<()> {
         let Some(follower) = &self.follower else {

@@ -78,6 +78,11 @@ impl Log {
         self.shared.followers.are_there()
     }
 
+    /// What the process that writes says of what it shows: while that is the same, there is hardly anything new.
+    pub(crate) fn said(&self) -> Option<[u64; 4]> {
+        self.shared.said()
+    }
+
     pub(crate) fn wake_followers(&self) {
         self.shared.followers.wake_all();
     }

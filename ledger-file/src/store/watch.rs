@@ -7,8 +7,11 @@ use std::{fmt, io};
 
 use crate::log::Log;
 
-/// How often it looks. A look costs two reads of a page that is in memory.
+/// How often it looks. A glance costs one read of a page that is in memory.
 const INTERVAL: Duration = Duration::from_millis(5);
+
+/// How many glances in a row may find the same before it looks at everything: a writer that was killed does not say what it left.
+const GLANCES_MAX: u32 = 20;
 
 /// A thread that wakes the followers of a log whenever it shows more, until it is dropped.
 pub(super) struct Watch {
@@ -73,8 +76,11 @@ impl Bell {
     }
 
     fn watch(&self, log: &Log) {
-        let mut seen = None;
+        let (mut seen, mut glances) = (None, Glances::default());
         while self.pause(log.has_followers()) {
+            if !glances.found_news(log.said()) {
+                continue;
+            }
             // What fails here fails for whoever reads, too: they are woken, and find out.
             let shown = log.refresh().ok().map(|()| log.visible());
             if shown.is_none() || shown != seen {
@@ -99,5 +105,48 @@ impl Bell {
         };
         state.is_rung = false;
         !state.must_end
+    }
+}
+
+/// What the writer said at the last glance, and how many glances found the same.
+#[derive(Debug, Default)]
+struct Glances {
+    said: Option<[u64; 4]>,
+    same: u32,
+}
+
+impl Glances {
+    /// Whether the writer says anything new, or has not been looked after for long.
+    fn found_news(&mut self, said: Option<[u64; 4]>) -> bool {
+        let is_same = said.is_some() && said == self.said && self.same < GLANCES_MAX;
+        self.same = if is_same { self.same + 1 } else { 0 };
+        self.said = said;
+        !is_same
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_twice_is_no_news_for_a_while() {
+        let mut glances = Glances::default();
+        let [one, other] = [Some([1; 4]), Some([2; 4])];
+        assert!(glances.found_news(one));
+        for _ in 0..GLANCES_MAX {
+            assert!(!glances.found_news(one));
+        }
+        assert!(glances.found_news(one));
+        assert!(!glances.found_news(one));
+        assert!(glances.found_news(other));
+        assert!(glances.found_news(one));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_always_news() {
+        let mut glances = Glances::default();
+        assert!(glances.found_news(None));
+        assert!(glances.found_news(None));
     }
 }
