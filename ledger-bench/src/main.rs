@@ -48,6 +48,9 @@ struct Args {
     /// Whoever alone takes part in the race of the file log; may be given several times
     #[arg(long)]
     only: Vec<String>,
+    /// Have `file-scale` fill one more log, with so many entries: a hundred million take three minutes and 24 GB
+    #[arg(long)]
+    largest: Option<u64>,
     /// Do a hundredth of the work: enough to see that all is right, too little for figures
     #[arg(long)]
     quick: bool,
@@ -70,6 +73,7 @@ impl Args {
         arena.field = Field {
             peers: self.peers.clone(),
             only: self.only.clone(),
+            largest: self.largest,
         };
         Ok(arena)
     }

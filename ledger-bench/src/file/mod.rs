@@ -52,6 +52,8 @@ pub(crate) struct Field {
     pub(crate) peers: Option<PathBuf>,
     /// Whoever alone takes part; everybody if nobody is named.
     pub(crate) only: Vec<String>,
+    /// How many entries there are in one more log that is filled to see how it grows.
+    pub(crate) largest: Option<u64>,
 }
 
 /// Does what the command line says if it tells this process to run a lap, and tells whether it does.

@@ -10,7 +10,7 @@ use ledger_file::Log;
 use ledger_lap::{Measured, Number, Result, memory};
 
 use super::site;
-use super::task::{End, Entries, Found, RARE_KEYS, TEN, Task, Warmth, rare_key};
+use super::task::{End, Entries, Found, TEN, Task, Warmth, rare_key};
 
 const BATCH: u64 = 1_000;
 
@@ -157,7 +157,7 @@ fn one_key(dir: &Path, entries: Entries, warmth: Warmth) -> Result<Found> {
                 drop(log);
                 site::chill(dir, warmth)?;
                 log = site::open(dir)?;
-                number % RARE_KEYS
+                number % entries.rare_keys()
             }
         };
         time += look_up(&log, entries, key)?;

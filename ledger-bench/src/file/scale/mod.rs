@@ -40,7 +40,7 @@ pub(crate) fn run(arena: &Arena) -> Result<Vec<String>> {
     };
     let growth = [all / 10, all / 4, all / 2, all];
     let mut lines = Vec::new();
-    for entries in growth {
+    for entries in growth.into_iter().chain(arena.field.largest) {
         lines.extend(scale.of_shape(Shape::Keys, entries)?);
     }
     lines.extend(scale.of_shape(Shape::Streams, all)?);

@@ -68,7 +68,7 @@ pub(super) struct Entries {
 pub(super) enum Shape {
     /// One stream.
     One,
-    /// One stream, ten entries an order key; and for a hundred keys more, the entries of which are everywhere.
+    /// One stream, ten entries an order key; and some keys with a hundred entries, which are everywhere.
     Keys,
     /// Ten entries a stream.
     Streams,
@@ -87,11 +87,11 @@ impl Shape {
 /// How many entries a stream or an order key has.
 pub(super) const TEN: u64 = 10;
 
-/// Every so many entries one has a key of the hundred.
+/// Every so many entries one has a rare key.
 const RARE_EVERY: u64 = 1_000;
 
-/// How many such keys there are: with ten million entries each has 100.
-pub(super) const RARE_KEYS: u64 = 100;
+/// How many entries a rare key has, unless there are too few of them.
+const RARE_ENTRIES: u64 = 100;
 
 impl Entries {
     /// How many streams there are.
@@ -111,18 +111,23 @@ impl Entries {
     pub(super) fn order_key_of(self, number: u64) -> Option<String> {
         let keyed = self.shape == Shape::Keys;
         keyed.then(|| match number % RARE_EVERY {
-            7 => rare_key(number / RARE_EVERY % RARE_KEYS),
+            7 => rare_key(number / RARE_EVERY % self.rare_keys()),
             _ => format!("o-{}", number % (self.count / TEN)),
         })
     }
 
-    /// How many entries have the same key of the hundred.
+    /// How many rare keys there are.
+    pub(super) fn rare_keys(self) -> u64 {
+        (self.count / RARE_EVERY / RARE_ENTRIES).max(1)
+    }
+
+    /// How many entries each of them has at least.
     pub(super) fn rare_entries(self) -> u64 {
-        self.count / RARE_EVERY / RARE_KEYS
+        self.count / RARE_EVERY / self.rare_keys()
     }
 }
 
-/// The name of one of the hundred keys.
+/// The name of one of the rare keys.
 pub(super) fn rare_key(number: u64) -> String {
     format!("rare-{number}")
 }
@@ -132,16 +137,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rare_key_has_a_hundred_of_ten_million() {
-        let entries = Entries {
-            shape: Shape::Keys,
-            count: 10_000_000,
-        };
-        let key = rare_key(42);
-        let found = (0..entries.count)
-            .step_by(1_000)
-            .filter(|thousand| entries.order_key_of(thousand + 7).as_ref() == Some(&key));
-        assert_eq!(found.count() as u64, entries.rare_entries());
-        assert_eq!(entries.rare_entries(), 100);
+    fn a_rare_key_has_a_hundred_entries_however_many_there_are() {
+        for count in [500_000, 1_000_000] {
+            let shape = Shape::Keys;
+            let entries = Entries { shape, count };
+            let last = rare_key(entries.rare_keys() - 1);
+            let found =
+                (0..count).filter(|number| entries.order_key_of(*number).as_ref() == Some(&last));
+            assert_eq!(found.count() as u64, entries.rare_entries());
+            assert_eq!(entries.rare_entries(), 100);
+        }
     }
 }
