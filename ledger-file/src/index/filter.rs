@@ -9,6 +9,7 @@
 //! that begin with the same bits, all of one shape, one behind the other.
 
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 
 use super::hash::{KeyHash, mix};
 use super::together::TOGETHER;
@@ -104,7 +105,7 @@ const WINDOW_BITS_MAX: u32 = 18;
 const PART_TAGS_MAX: usize = 1 << 17;
 
 /// No more parts than this: tags are 32 bits, and parts of a few tags waste memory.
-const PART_BITS_MAX: u32 = 12;
+pub(super) const PART_BITS_MAX: u32 = 12;
 
 impl Filter {
     /// Makes a filter of the tags that `tags` lists, in any order. It is asked several times, and lists the same.
@@ -273,6 +274,12 @@ impl Filter {
 #[inline]
 pub(super) fn part_of(tag: u32, part_bits: u32) -> usize {
     (u64::from(tag) << part_bits >> u32::BITS) as usize
+}
+
+/// The tags of a part.
+pub(super) fn tags_of(part: usize, part_bits: u32) -> RangeInclusive<u32> {
+    let start = |part: usize| (part as u64) << u32::BITS >> part_bits;
+    start(part) as u32..=(start(part + 1) - 1) as u32
 }
 
 /// A tag without the bits that tell its part, spread over all of them again.
@@ -516,6 +523,23 @@ mod tests {
                     "{count} tags have no filter"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_part_has_the_tags_that_are_in_it() {
+        for part_bits in [0, 1, 5, PART_BITS_MAX] {
+            let mut next = 0;
+            for part in 0..1 << part_bits {
+                let tags = tags_of(part, part_bits);
+                assert_eq!(u64::from(*tags.start()), next);
+                assert_eq!(
+                    [*tags.start(), *tags.end()].map(|tag| part_of(tag, part_bits)),
+                    [part; 2]
+                );
+                next = u64::from(*tags.end()) + 1;
+            }
+            assert_eq!(next, 1 << 32);
         }
     }
 

@@ -129,6 +129,23 @@ impl Blocks<'_> {
         blocks.start + start..end.min(blocks.end)
     }
 
+    /// Shows `each` some rows of a section.
+    pub(super) fn each_row<const N: usize>(
+        &self,
+        section: Section,
+        rows: Range<u32>,
+        mut each: impl FnMut(&[u8; N]),
+    ) -> Result<()> {
+        let mut skipped = rows.start as usize % rows_per_block(section);
+        let mut left = rows.len();
+        self.read_each(self.blocks_of(section, rows), |block| {
+            let rows = block[ROWS_OFFSET..].as_chunks().0;
+            let rows = &rows[skipped..rows.len().min(skipped + left)];
+            (skipped, left) = (0, left - rows.len());
+            rows.iter().for_each(&mut each);
+        })
+    }
+
     /// The row of a section with that index.
     pub(super) fn row<const N: usize>(&mut self, section: Section, row: u32) -> Result<[u8; N]> {
         debug_assert_eq!(section.row_bytes(), Some(N));

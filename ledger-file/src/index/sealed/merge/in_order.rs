@@ -1,7 +1,9 @@
 //! Sections whose rows lie one index behind the other, and the filters.
 
+use std::ops::RangeInclusive;
+
 use super::{Merging, Result};
-use crate::index::filter::{Filter, Grain, part_of};
+use crate::index::filter::{Filter, Grain, PART_BITS_MAX, part_of, tags_of};
 use crate::index::sealed::packed::{self, GROUP};
 use crate::index::sealed::rows::word;
 use crate::index::sealed::sections::Section;
@@ -62,39 +64,37 @@ impl Merging<'_> {
 // Filters.
 impl Merging<'_> {
     pub(super) fn filter(&mut self, grain: Grain) -> Result<()> {
-        let total = self.count_tags(grain, 0)?[0];
-        let part_bits = Filter::part_bits_for(total, PART_TAGS_MAX);
-        let counts = self.count_tags(grain, part_bits)?;
-        let most = counts.iter().copied().max().unwrap_or_default();
-        let filter = Filter::build_in_parts(grain, part_bits, most, |part| {
-            self.tags_of_part(grain, part_bits, part)
+        let counts = self.count_tags(grain)?;
+        let part_bits = Filter::part_bits_for(counts.iter().sum(), PART_TAGS_MAX);
+        let of_parts = counts.chunks(counts.len() >> part_bits);
+        let most = of_parts.map(|counts| counts.iter().sum()).max();
+        let filter = Filter::build_in_parts(grain, part_bits, most.unwrap_or_default(), |part| {
+            self.tags_in(grain, &tags_of(part, part_bits))
         })?;
         Ok(self.writer.filter(&filter)?)
     }
 
-    /// How many tags the parts of a filter have at most.
-    fn count_tags(&self, grain: Grain, part_bits: u32) -> Result<Vec<usize>> {
-        let mut counts = vec![0; 1 << part_bits];
+    /// How many tags there are in each of the most parts that a filter can have.
+    fn count_tags(&self, grain: Grain) -> Result<Vec<usize>> {
+        let mut counts = vec![0; 1 << PART_BITS_MAX];
         for member in self.members {
-            member.each_tag(grain, |tag| counts[part_of(tag, part_bits)] += 1)?;
+            let all = 0..=u32::MAX;
+            member.each_tag(grain, &all, |tag| counts[part_of(tag, PART_BITS_MAX)] += 1)?;
             self.look()?;
         }
         Ok(counts)
     }
 
-    fn tags_of_part(&self, grain: Grain, part_bits: u32, part: usize) -> Result<Vec<u32>> {
+    fn tags_in(&self, grain: Grain, range: &RangeInclusive<u32>) -> Result<Vec<u32>> {
         let mut tags = Vec::new();
         for member in self.members {
-            member.each_tag(grain, |tag| {
-                if part_of(tag, part_bits) == part {
-                    tags.push(tag);
-                }
-            })?;
+            member.each_tag(grain, range, |tag| tags.push(tag))?;
             self.look()?;
         }
         Ok(tags)
     }
 }
 
-/// How many tags a part of a filter should have at most: for each part all tags are read once more.
+/// How many tags a part of a filter should have at most: then building it takes some megabytes. For each part of a coarse filter
+/// all streams are read once more.
 const PART_TAGS_MAX: usize = 1 << 19;

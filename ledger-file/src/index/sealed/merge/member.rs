@@ -1,12 +1,13 @@
 //! One of the indexes that are merged, and walks along its rows.
 
+use std::ops::RangeInclusive;
+
 use super::Result;
 use crate::format::StreamNumber;
 use crate::index::filter::Grain;
 use crate::index::hash::{changes_tag, stream_tag};
 use crate::index::sealed::SealedIndex;
 use crate::index::sealed::blocks::Blocks;
-use crate::index::sealed::layout::ROWS_OFFSET;
 use crate::index::sealed::merge::MergeError;
 use crate::index::sealed::rows::{long, word};
 use crate::index::sealed::sections::Section;
@@ -46,39 +47,49 @@ impl Member<'_> {
     pub(super) fn each<const N: usize>(
         &self,
         section: Section,
-        mut each: impl FnMut(&[u8; N]),
+        each: impl FnMut(&[u8; N]),
     ) -> Result<()> {
         let blocks = self.blocks()?;
-        let mut left = blocks.rows(section) as usize;
-        blocks.read_each(blocks.contents.header.blocks(section), |block| {
-            let rows = block[ROWS_OFFSET..].as_chunks().0;
-            let rows = &rows[..rows.len().min(left)];
-            left -= rows.len();
-            rows.iter().for_each(&mut each);
-        })?;
-        Ok(())
+        Ok(blocks.each_row(section, 0..blocks.rows(section), each)?)
     }
 
-    /// Shows `each` the tags of one grain, in no order; those that several rows in a row have, once.
-    pub(super) fn each_tag(&self, grain: Grain, mut each: impl FnMut(u32)) -> Result<()> {
+    /// Shows `each` those of some tags that a section has which is sorted by them.
+    fn each_sorted<const N: usize>(
+        &self,
+        section: Section,
+        tags: &RangeInclusive<u32>,
+        mut each: impl FnMut(u32),
+    ) -> Result<()> {
+        let mut blocks = self.blocks()?;
+        let (first, last) = (*tags.start(), *tags.end());
+        let start = blocks.search(section, first.into(), |row: &[u8; N]| word(row, 0) < first)?;
+        let end = blocks.search(section, last.into(), |row: &[u8; N]| word(row, 0) <= last)?;
+        Ok(blocks.each_row(section, start..end, |row: &[u8; N]| each(word(row, 0)))?)
+    }
+
+    /// Shows `each` those of some `tags` that it has of one grain, in no order; those that several rows in a row have, once.
+    pub(super) fn each_tag(
+        &self,
+        grain: Grain,
+        tags: &RangeInclusive<u32>,
+        mut each: impl FnMut(u32),
+    ) -> Result<()> {
         let mut last = None;
         let mut each = |tag| {
-            if last.replace(tag) != Some(tag) {
+            if tags.contains(&tag) && last.replace(tag) != Some(tag) {
                 each(tag);
             }
         };
         match grain {
             Grain::Fine => {
-                self.each(Section::DedupKeys, |row: &[u8; 8]| each(word(row, 0)))?;
-                self.each(Section::NameRecords, |row: &[u8; 8]| each(word(row, 0)))?;
-                self.each(Section::CheckpointRecords, |row: &[u8; 8]| {
-                    each(word(row, 0));
-                })
+                self.each_sorted::<8>(Section::DedupKeys, tags, &mut each)?;
+                self.each_sorted::<8>(Section::NameRecords, tags, &mut each)?;
+                self.each_sorted::<8>(Section::CheckpointRecords, tags, &mut each)
             }
             Grain::Coarse => {
                 let stream = |row: &[u8]| StreamNumber(long(row, 0));
-                self.each(Section::OrderKeys, |row: &[u8; 8]| each(word(row, 0)))?;
-                self.each(Section::OldOrderKeys, |row: &[u8; 12]| each(word(row, 0)))?;
+                self.each_sorted::<8>(Section::OrderKeys, tags, &mut each)?;
+                self.each_sorted::<12>(Section::OldOrderKeys, tags, &mut each)?;
                 self.each(Section::Runs, |row: &[u8; 28]| {
                     each(stream_tag(stream(row)))
                 })?;
