@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use ledger_lap::{Order, Outcome, Read, Task, Volume};
+use ledger_lap::{Order, Outcome, Promise, Read, Task, Volume, Write};
 use tempfile::TempDir;
 
 use crate::Result;
@@ -22,17 +22,37 @@ pub(crate) fn run(arena: &Arena, racers: &[Racer]) -> Result<Vec<String>> {
         records: arena.file_records(),
         record_bytes: 100,
     };
-    let (filled, failed) = fill(arena, racers, volume)?;
+    let (filled, failed) = fill(arena, racers, &Task::Fill(volume))?;
+    let (singly, failed_singly) = fill(arena, racers, &Task::Write(one_a_call(volume)))?;
     let reads = arena.size.many;
-    let row = |title, order| heat(arena, &filled, title, Read { volume, order });
     let random = |length, reads| Order::Random { length, reads };
-    let rows = vec![
-        row("Read all, reopened", Order::All)?,
-        row("One record here and there", random(1, 2 * reads))?,
-        row("100 records here and there", random(100, reads / 10))?,
-        room(&filled, volume)?,
+    let orders = [
+        ("Read all", Order::All),
+        ("One record here and there", random(1, 2 * reads)),
+        ("100 records here and there", random(100, reads / 10)),
     ];
-    Ok(rows.into_iter().chain(failed).collect())
+    let mut rows = Vec::new();
+    for (filled, how) in [(&filled, "reopened"), (&singly, "appended one a call")] {
+        for (title, order) in orders {
+            let title = format!("{title}, {how}");
+            rows.push(heat(arena, filled, &title, Read { volume, order })?);
+        }
+    }
+    rows.push(room(&filled, volume)?);
+    rows.extend(failed.into_iter().chain(failed_singly));
+    Ok(rows)
+}
+
+/// Appends all records, each by a call of its own.
+fn one_a_call(volume: Volume) -> Write {
+    Write {
+        promise: Promise::Process,
+        threads: 1,
+        batch: 1,
+        record_bytes: volume.record_bytes,
+        records_max: volume.records,
+        millis_max: u64::MAX,
+    }
 }
 
 /// A racer with a log that it has filled.
@@ -42,11 +62,11 @@ struct Filled {
 }
 
 /// Fills a log for everybody; answers too who could not.
-fn fill(arena: &Arena, racers: &[Racer], volume: Volume) -> Result<(Vec<Filled>, Vec<String>)> {
+fn fill(arena: &Arena, racers: &[Racer], task: &Task) -> Result<(Vec<Filled>, Vec<String>)> {
     let (mut filled, mut failed) = (Vec::new(), Vec::new());
     for racer in racers {
         let dir = arena.fresh_dir()?;
-        match racer.lap(dir.path(), &Task::Fill(volume))? {
+        match racer.lap(dir.path(), task)? {
             Outcome::Measured(_) => filled.push(Filled {
                 racer: racer.clone(),
                 dir,

@@ -12,13 +12,11 @@ use ledger_lap::{Measured, Number, Result, memory};
 use super::site;
 use super::task::{End, Entries, Found, TEN, Task, Warmth, rare_key};
 
-const BATCH: u64 = 1_000;
-
 /// How many single appends or reads are measured.
 const SINGLES: u64 = 20_000;
 
-/// How many batches are appended between two looks at the memory.
-const BATCHES_BETWEEN_LOOKS: u64 = 20;
+/// How many entries are appended between two looks at the memory.
+const ENTRIES_BETWEEN_LOOKS: u64 = 20_000;
 
 /// How many keys are looked up.
 const LOOK_UPS: u64 = 20;
@@ -47,7 +45,7 @@ fn measure(dir: &Path, task: Task) -> Result<Found> {
     let opened = start.elapsed();
     let mut own_kib = 0;
     let (records, time) = match task {
-        Task::Fill { entries, .. } => fill(&log, entries, &mut own_kib)?,
+        Task::Fill { entries, batch, .. } => fill(&log, entries, batch, &mut own_kib)?,
         Task::Open => (1, opened),
         Task::AppendOne(entries) => append_one(&log, entries)?,
         Task::ReadTen(entries) => read_ten(&log, entries)?,
@@ -78,11 +76,11 @@ fn found(records: u64, time: Duration, own_kib: u64) -> Result<Found> {
     })
 }
 
-/// Fills the log, and looks at the memory every so many batches.
-fn fill(log: &Log, entries: Entries, own_kib: &mut u64) -> Result<(u64, Duration)> {
+/// Fills the log, and looks at the memory every so many entries.
+fn fill(log: &Log, entries: Entries, batch: u64, own_kib: &mut u64) -> Result<(u64, Duration)> {
     let mut time = Duration::ZERO;
-    for first in (0..entries.count).step_by(BATCH as usize) {
-        let count = BATCH.min(entries.count - first);
+    for first in (0..entries.count).step_by(batch as usize) {
+        let count = batch.min(entries.count - first);
         let batches = site::batches(entries, first, count);
         let start = Instant::now();
         let receipts = log.append_many(batches)?;
@@ -92,7 +90,7 @@ fn fill(log: &Log, entries: Entries, own_kib: &mut u64) -> Result<(u64, Duration
         {
             return Err("an entry was taken for one that is there".into());
         }
-        if first % (BATCHES_BETWEEN_LOOKS * BATCH) == 0 {
+        if first % ENTRIES_BETWEEN_LOOKS == 0 {
             *own_kib = memory::own_kib()?.max(*own_kib);
         }
     }

@@ -22,6 +22,9 @@ use crate::file::process;
 const MEMORY_BASE_BYTES: u64 = 64 << 20;
 const MEMORY_BYTES_PER_ENTRY: u64 = 2;
 
+/// How many entries are appended at once.
+const BATCH: u64 = 1_000;
+
 const OPEN_MAX: Duration = Duration::from_millis(200);
 const OPEN_KILLED_MAX: Duration = Duration::from_millis(1_200);
 const MANY_STREAMS_RATIO_MAX: f64 = 3.0;
@@ -43,6 +46,7 @@ pub(crate) fn run(arena: &Arena) -> Result<Vec<String>> {
     for entries in growth.into_iter().chain(arena.field.largest) {
         lines.extend(scale.of_shape(Shape::Keys, entries)?);
     }
+    lines.extend(scale.one_a_call(all / 4)?);
     lines.extend(scale.of_shape(Shape::Streams, all)?);
     lines.extend(scale.streams_beside_one(all)?);
     Ok(vec![format!(
@@ -74,8 +78,7 @@ impl Scale<'_> {
         let dir = self.arena.fresh_dir()?;
         let entries = Entries { shape, count };
         let name = format!("{count} entries, {}", shape.in_words());
-        let end = End::Killed;
-        let fill = self.find(dir.path(), &Task::Fill { entries, end })?;
+        let fill = self.find(dir.path(), &Task::fill(entries, BATCH, End::Killed))?;
         let killed = self.ask(dir.path(), &Task::Open)?;
         let open = self.ask(dir.path(), &Task::Open)?;
         let work = self.find(dir.path(), &Task::AppendOne(entries))?;
@@ -103,6 +106,16 @@ impl Scale<'_> {
         Ok(lines)
     }
 
+    /// One key in a log each entry of which was appended by a call of its own.
+    fn one_a_call(&self, count: u64) -> Result<Vec<String>> {
+        let dir = self.arena.fresh_dir()?;
+        let shape = Shape::Keys;
+        let entries = Entries { shape, count };
+        self.ask(dir.path(), &Task::fill(entries, 1, End::Closed))?;
+        let name = format!("{count} entries, appended one a call");
+        self.one_key(&name, dir.path(), entries)
+    }
+
     fn one_key(&self, name: &str, dir: &Path, entries: Entries) -> Result<Vec<String>> {
         let task = |warmth| Task::OneKey { entries, warmth };
         let time = |warmth| self.ask(dir, &task(warmth)).map(|measured| each(&measured));
@@ -126,8 +139,8 @@ impl Scale<'_> {
     fn streams_beside_one(&self, count: u64) -> Result<Vec<String>> {
         let filled = |shape| {
             let dir = self.arena.fresh_dir()?;
-            let (entries, end) = (Entries { shape, count }, End::Closed);
-            self.ask(dir.path(), &Task::Fill { entries, end })?;
+            let entries = Entries { shape, count };
+            self.ask(dir.path(), &Task::fill(entries, BATCH, End::Closed))?;
             Ok::<_, crate::BoxError>((dir, entries))
         };
         let (many_dir, many) = filled(Shape::Streams)?;

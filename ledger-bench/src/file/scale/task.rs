@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 /// One measurement.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Task {
-    /// Fills an empty log in batches of 1,000.
+    /// Fills an empty log.
     Fill {
         /// What with.
         entries: Entries,
+        /// How many entries an append has.
+        batch: u64,
         /// How it ends.
         end: End,
     },
@@ -26,6 +28,17 @@ pub(super) enum Task {
         /// What of it is in memory.
         warmth: Warmth,
     },
+}
+
+impl Task {
+    /// Fills an empty log with `entries`, so many at once.
+    pub(super) fn fill(entries: Entries, batch: u64, end: End) -> Self {
+        Self::Fill {
+            entries,
+            batch,
+            end,
+        }
+    }
 }
 
 /// How a process ends that has filled a log.
