@@ -100,8 +100,8 @@ impl SealedIndex {
         Ok(())
     }
 
-    /// Asks for where the entries with an order key in `window` lie, as far as their list does not say so, and tells how many
-    /// those are.
+    /// Asks for where the entries with an order key in `window` lie, as far as their list does not say so, or else for what tells
+    /// in which frames they lie, and tells how many those are.
     pub(in crate::index) fn announce_entries(
         &self,
         stream: StreamNumber,
@@ -118,23 +118,26 @@ impl SealedIndex {
         let listed = listed.map(|index| blocks.listed(&list, index));
         let listed: SmallVec<[Listed; 32]> = listed.collect::<Result<_>>()?;
         let bare = listed.iter().filter(|it| it.offset.is_none());
-        self.announce_offsets(&blocks, bare.map(|it| it.ordinal))?;
+        self.announce_packed(&blocks, Section::Offsets, bare.map(|it| it.ordinal))?;
+        let offsets = listed.iter().filter_map(|it| it.offset);
+        self.announce_packed(&blocks, Section::Frames, offsets)?;
         Ok(listed.len())
     }
 
-    /// Asks for what tells where the entries with those ordinals begin.
-    fn announce_offsets(
+    /// Asks for the rows of a packed section that are searched by those numbers.
+    fn announce_packed(
         &self,
         blocks: &Blocks<'_>,
-        ordinals: impl Iterator<Item = u32> + Clone,
+        section: Section,
+        sought: impl Iterator<Item = u32> + Clone,
     ) -> Result<()> {
         let (mut parts, mut places) = (Places::default(), Places::default());
-        for ordinal in ordinals.clone() {
-            blocks.ask_for_parts(Section::Offsets, ordinal.into(), &mut parts);
+        for sought in sought.clone() {
+            blocks.ask_for_parts(section, sought.into(), &mut parts);
         }
         parts.announce(&*self.file);
-        for ordinal in ordinals {
-            if let Some(block) = blocks.last_candidate(Section::Offsets, ordinal.into())? {
+        for sought in sought {
+            if let Some(block) = blocks.last_candidate(section, sought.into())? {
                 blocks.ask_for(block..block + 1, &mut places);
             }
         }
@@ -218,7 +221,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::{fs, io};
 
-    use ledger_core::{Batch, Direction, Filter, NewEntry, Payload, ReadOptions};
+    use ledger_core::{Batch, Direction, Durability, Filter, NewEntry, Payload, ReadOptions};
 
     use super::super::layout::{Header, block_offset};
     use super::super::sections::Section;
@@ -272,13 +275,15 @@ mod tests {
     }
 
     /// An index file of a log, with what tells its origin in its header.
-    fn index_file() -> (Arc<dyn DiskFile>, Origin, u32) {
+    fn index_file(entries: usize) -> (Arc<dyn DiskFile>, Origin, u32) {
         let place = tempfile::tempdir().unwrap();
-        let options = FileOptions::default().with_housekeeping(Housekeeping::Inline);
+        let options = FileOptions::default()
+            .with_durability(Durability::Process)
+            .with_housekeeping(Housekeeping::Inline);
         let log = Log::open(place.path(), options).unwrap();
-        for key in 0..2_100 {
-            let entry =
-                NewEntry::new(Payload::octets(vec![7; 10])).order_key(format!("k-{}", key % 700));
+        for number in 0..entries {
+            let payload = Payload::octets(vec![7; number * number % 101]);
+            let entry = NewEntry::new(payload).order_key(format!("k-{}", number % 700));
             log.append(Batch::new("s", vec![entry])).unwrap();
         }
         log.close().unwrap();
@@ -297,8 +302,8 @@ mod tests {
     }
 
     /// The index as a file that tells what is done with it.
-    fn told_index() -> (Arc<Told>, SealedIndex) {
-        let (file, origin, to) = index_file();
+    fn told_index(entries: usize) -> (Arc<Told>, SealedIndex) {
+        let (file, origin, to) = index_file(entries);
         let told = Arc::new(Told {
             file,
             announced: Mutex::default(),
@@ -330,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_of_a_file_first_is_what_is_read_first() {
-        let (told, index) = told_index();
+        let (told, index) = told_index(2_100);
         index.announce_contents();
         index.contents(Means::WAIT).unwrap();
         let [announced, read] = told.take();
@@ -340,36 +345,42 @@ mod tests {
         assert_eq!(told.take()[0], [], "it is known by now");
     }
 
+    /// Each entry has a frame of its own; of so many, what tells where frames begin takes several blocks.
     #[test]
     fn all_that_an_order_key_takes_is_asked_for_before_it_is_read_and_once() {
-        let (told, index) = told_index();
-        let (stream, hash) = (StreamNumber(1), some_key(&told, &index));
-        let means = Means::WAIT;
-        index.announce_contents();
-        index.announce_directory(stream, hash, means).unwrap();
-        assert!(index.announce_order_key(stream, hash, means).unwrap());
-        index.announce_list(hash, means).unwrap();
-        index.announce_entries(stream, hash, &ALL, means).unwrap();
-        let mut found = Vec::new();
-        index
-            .order_key(stream, hash, &ALL, means, &mut found)
-            .unwrap();
-        assert_eq!(found.len(), 3);
-        let [announced, read] = told.take();
-        let is_announced = |(start, len): &(u64, u64)| {
-            let end = start + len;
-            { announced.iter() }.any(|(from, len)| from <= start && end <= from + len)
-        };
-        assert!(read.iter().all(is_announced), "{read:?} of {announced:?}");
-        let bytes = |places: &[(u64, u64)]| places.iter().map(|(_, len)| len).sum::<u64>();
-        assert!(bytes(&announced) <= bytes(&read) + 4 * 4_096);
-        index.announce_directory(stream, hash, means).unwrap();
-        assert_eq!(told.take()[0], [], "it is known by now");
+        for entries in [2_100, 14_000] {
+            let (told, index) = told_index(entries);
+            let (stream, hash) = (StreamNumber(1), some_key(&told, &index));
+            let means = Means::WAIT;
+            index.announce_contents();
+            index.announce_directory(stream, hash, means).unwrap();
+            assert!(index.announce_order_key(stream, hash, means).unwrap());
+            index.announce_list(hash, means).unwrap();
+            index.announce_entries(stream, hash, &ALL, means).unwrap();
+            let mut found = Vec::new();
+            index
+                .order_key(stream, hash, &ALL, means, &mut found)
+                .unwrap();
+            assert_eq!(found.len(), entries / 700);
+            for spot in found {
+                index.frame_and_end(spot.position, means).unwrap().unwrap();
+            }
+            let [announced, read] = told.take();
+            let is_announced = |(start, len): &(u64, u64)| {
+                let end = start + len;
+                { announced.iter() }.any(|(from, len)| from <= start && end <= from + len)
+            };
+            assert!(read.iter().all(is_announced), "{read:?} of {announced:?}");
+            let bytes = |places: &[(u64, u64)]| places.iter().map(|(_, len)| len).sum::<u64>();
+            assert!(bytes(&announced) <= bytes(&read) + 4 * 4_096);
+            index.announce_directory(stream, hash, means).unwrap();
+            assert_eq!(told.take()[0], [], "it is known by now");
+        }
     }
 
     #[test]
     fn entries_of_an_order_key_are_found_without_what_tells_where_every_entry_begins() {
-        let (told, index) = told_index();
+        let (told, index) = told_index(2_100);
         let (hash, mut found) = (some_key(&told, &index), Vec::new());
         index
             .order_key(StreamNumber(1), hash, &ALL, Means::WAIT, &mut found)
