@@ -48,7 +48,7 @@ struct Args {
     /// Whoever alone takes part in the race of the file log; may be given several times
     #[arg(long)]
     only: Vec<String>,
-    /// Have `file-scale` fill one more log, with so many entries: a hundred million take three minutes and 24 GB
+    /// Have `file-scale` fill one more log, with so many entries: a hundred million take three minutes and 18 GB
     #[arg(long)]
     largest: Option<u64>,
     /// Do a hundredth of the work: enough to see that all is right, too little for figures

@@ -113,7 +113,7 @@ impl Follower {
 impl Shared {
     /// What the writer says on its page by now, of which version the manifest is and where the log ends: for who only wants to know
     /// whether that is still the same. None: it cannot be read, or this process writes.
-    pub(super) fn said(&self) -> Option<[u64; 4]> {
+    pub(super) fn glance(&self) -> Option<[u64; 4]> {
         let words = lock(self.follower.as_ref()?).words().ok()?;
         let places = [
             MANIFEST_WORD,

@@ -79,8 +79,8 @@ impl Log {
     }
 
     /// What the process that writes says of what it shows: while that is the same, there is hardly anything new.
-    pub(crate) fn said(&self) -> Option<[u64; 4]> {
-        self.shared.said()
+    pub(crate) fn glance(&self) -> Option<[u64; 4]> {
+        self.shared.glance()
     }
 
     pub(crate) fn wake_followers(&self) {

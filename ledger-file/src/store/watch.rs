@@ -78,7 +78,7 @@ impl Bell {
     fn watch(&self, log: &Log) {
         let (mut seen, mut glances) = (None, Glances::default());
         while self.pause(log.has_followers()) {
-            if !glances.found_news(log.said()) {
+            if !glances.found_news(log.glance()) {
                 continue;
             }
             // What fails here fails for whoever reads, too: they are woken, and find out.
