@@ -67,8 +67,9 @@ pub struct FileOptions {
     /// the indexes at its next append; one that is takes about 25 bytes and its name. If they are many, closing the log keeps them in a file of at most that size,
     /// which is read again once 64 streams had to be looked up. Default: 28 MiB.
     pub stream_cache_bytes: usize,
-    /// Whether full segments and their indexes are read as mapped memory where a caller may wait: no call of the system and no copy. A
-    /// disk that fails to deliver a page then ends the process with a signal, where a read would answer
+    /// Whether full segments and their indexes are read as mapped memory: no call of the system and no copy. Where no thread may wait,
+    /// as in a future, that is what was read from the system's cache less than a second ago; the rest is asked for by calls. A disk
+    /// that fails to deliver a page then ends the process with a signal, where a read would answer
     /// [`Engine`](ledger_core::Error::Engine). Default: true.
     pub mapped_reads: bool,
     /// Whether zeroes are written ahead also without a thread, by whoever appends: so that the simulation sees them.

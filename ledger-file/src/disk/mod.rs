@@ -10,6 +10,7 @@
 //!   [`read_exact_at`] and [`write_all_at`] take care of them.
 //! - An error says what the system said. [`failure`] gives it a typed name.
 
+mod cached;
 mod directory;
 mod failure;
 mod file;
@@ -22,6 +23,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+pub(crate) use cached::Cached;
 pub(crate) use directory::Directory;
 pub(crate) use failure::failure;
 pub(crate) use late::LateFile;

@@ -52,7 +52,7 @@ pub(crate) struct Look<'a> {
 type Result<T, E = IndexError> = std::result::Result<T, E>;
 
 impl Look<'_> {
-    /// The same look, at files that may be mapped where the asker may wait.
+    /// The same look, at files that may be mapped.
     pub(crate) fn mapped(mut self, may_map: bool) -> Self {
         self.means.may_map = may_map;
         self

@@ -124,7 +124,7 @@ impl From<Spot> for Stretch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Means {
     patience: Patience,
-    /// Whether they may be mapped, where the asker may wait.
+    /// Whether they may be mapped.
     may_map: bool,
     /// Whether what is read by calls stays in memory for the next who asks.
     keeps: bool,
@@ -150,6 +150,7 @@ impl Means {
         }
     }
 
+    /// Whether any of them can be looked at where it is mapped, without asking whether it is cached.
     fn is_mapped(self) -> bool {
         self.may_map && self.patience == Patience::Wait
     }

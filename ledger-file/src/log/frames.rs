@@ -166,8 +166,12 @@ impl View<'_> {
         match end.checked_sub(offset) {
             None | Some(0) => Ok(None),
             Some(left) => {
-                let end = offset + wanted.min(left as usize) as u32;
-                Ok(segment.mapped(offset..end, self.shared.options.segment_bytes_max))
+                let range = offset..offset + wanted.min(left as usize) as u32;
+                let bytes_max = self.shared.options.segment_bytes_max;
+                Ok(match self.patience {
+                    Patience::Now => segment.mapped_now(range, bytes_max),
+                    Patience::Wait => segment.mapped(range, bytes_max),
+                })
             }
         }
     }
@@ -178,9 +182,13 @@ impl View<'_> {
         segment: &'s Segment,
         range: Range<u32>,
     ) -> Option<&'s [u8]> {
-        match range.end <= self.settled_end(segment) {
-            true => segment.mapped_range(range, self.shared.options.segment_bytes_max),
-            false => None,
+        if range.end > self.settled_end(segment) {
+            return None;
+        }
+        let bytes_max = self.shared.options.segment_bytes_max;
+        match self.patience {
+            Patience::Now => segment.mapped_now(range, bytes_max),
+            Patience::Wait => segment.mapped_range(range, bytes_max),
         }
     }
 
@@ -191,14 +199,13 @@ impl View<'_> {
             || segment.announce(range, self.shared.options.segment_bytes_max)
     }
 
-    /// Up to where a segment is as it always will be, and may be waited for. What another process writes can still be
+    /// Up to where a segment is as it always will be, and may be mapped. What another process writes can still be
     /// cut off until it is sealed.
     fn settled_end(&self, segment: &Segment) -> u32 {
         let flushed = Position::from_u64(self.shared.flushed.load(Ordering::Acquire));
         let is_own = self.shared.follower.is_none();
-        let is_wanted = self.shared.options.mapped_reads && self.patience == Patience::Wait;
         match segment.number().cmp(&flushed.segment()) {
-            _ if !is_wanted => 0,
+            _ if !self.shared.options.mapped_reads => 0,
             std::cmp::Ordering::Less => ALL,
             std::cmp::Ordering::Equal if is_own => flushed.offset(),
             _ => 0,
@@ -231,6 +238,9 @@ impl View<'_> {
         let wanted = &mut buf[..in_file];
         let read = read_at_most(&**segment.file(), wanted, u64::from(offset), self.patience)
             .map_err(|error| Failure::io(&segment.file_name(), error))?;
+        if self.patience == Patience::Now && self.shared.options.mapped_reads {
+            segment.note_cached(offset, read, self.shared.options.segment_bytes_max);
+        }
         match in_file == buf.len() {
             true => Ok(read),
             false if read == in_file => Ok(buf.len()),

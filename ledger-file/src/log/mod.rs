@@ -44,6 +44,8 @@ mod limits;
 mod marks;
 mod merging;
 mod names;
+#[cfg(test)]
+mod not_waiting;
 mod notes;
 mod opening;
 mod packed;

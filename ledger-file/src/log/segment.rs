@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::checked::Checked;
-use crate::disk::{DiskFile, FileMap, Patience, read_exact_at};
+use crate::disk::{Cached, DiskFile, FileMap, Patience, read_exact_at};
 use crate::error::{Failure, Result};
 use crate::format::{FileName, Form, Position, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::sync::plain::OnceLock;
@@ -23,6 +23,7 @@ pub(super) struct Segment {
     full_bytes: OnceLock<u32>,
     /// None: it cannot be mapped.
     map: OnceLock<Option<FileMap>>,
+    cached: Cached,
     checked: Checked,
 }
 
@@ -66,6 +67,7 @@ impl Segment {
             header: OnceLock::new(),
             full_bytes: OnceLock::new(),
             map: OnceLock::new(),
+            cached: Cached::default(),
             checked: Checked::default(),
         }
     }
@@ -79,6 +81,7 @@ impl Segment {
             header: OnceLock::from(header),
             full_bytes: OnceLock::new(),
             map: OnceLock::new(),
+            cached: Cached::default(),
             checked: Checked::default(),
         }
     }
@@ -170,6 +173,21 @@ impl Segment {
     pub(super) fn mapped_range(&self, range: Range<u32>, bytes_max: u64) -> Option<&[u8]> {
         let map = self.map(bytes_max)?;
         map.bytes(range.start as usize..range.end as usize)
+    }
+
+    /// What was just read without waiting need not be read again in a moment, but can be looked at in the map.
+    pub(super) fn note_cached(&self, offset: u32, bytes: usize, bytes_max: u64) {
+        let offset = u64::from(offset);
+        self.cached.note(offset..offset + bytes as u64, bytes_max);
+    }
+
+    /// As [`mapped_range`](Self::mapped_range), for those who must not wait: none, too, if it is not known to be in memory.
+    pub(super) fn mapped_now(&self, range: Range<u32>, bytes_max: u64) -> Option<&[u8]> {
+        let bytes = u64::from(range.start)..u64::from(range.end);
+        match self.cached.has(bytes) {
+            true => self.mapped_range(range, bytes_max),
+            false => None,
+        }
     }
 
     /// Whether bytes that are known to be in the file are in memory, or cannot be mapped. If not, the disk is asked for them, and

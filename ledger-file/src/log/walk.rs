@@ -10,6 +10,7 @@ use super::frames::{CHUNK_BYTES_MIN, with_buffer};
 use super::segment::Segment;
 use super::view::{View, append_at};
 use super::visit::Visit;
+use crate::disk::Patience;
 use crate::error::Result;
 use crate::format::{Append, EntryRef, Frame, Position, Record, StreamNumber};
 use crate::index::{Start, Stretch};
@@ -179,10 +180,15 @@ impl View<'_> {
             while walk.next < end {
                 let left = section.frame_end.saturating_sub(offset) as usize;
                 let wanted = chunk.min(left);
-                let (found, is_all) = match self.settled_range(segment, offset..section.frame_end) {
-                    Some(bytes) => (bytes, true),
-                    None => (self.read_to(segment, offset, wanted, buf)?, wanted == left),
+                let looked_at = match self.patience {
+                    Patience::Now => wanted,
+                    Patience::Wait => left,
                 };
+                let (found, is_all) =
+                    match self.settled_range(segment, offset..offset + looked_at as u32) {
+                        Some(bytes) => (bytes, looked_at == left),
+                        None => (self.read_to(segment, offset, wanted, buf)?, wanted == left),
+                    };
                 let (flow, rest) = walk.show(end, section.recorded_at, found, each)?;
                 if flow.is_break() {
                     return Ok(flow);

@@ -16,7 +16,7 @@ use super::recent::Recent;
 use super::rows::FirstRun;
 use super::sections::Section;
 use super::writer::FINGERPRINTS_OF_A_ROW;
-use crate::disk::{DiskFile, FileMap, Patience, read_exact_at};
+use crate::disk::{Cached, DiskFile, FileMap, Patience, read_exact_at};
 use crate::fault::{Mistake, is_planted};
 use crate::index::filter::{Filter, Grain};
 use crate::index::{IndexError, Means, Origin};
@@ -36,6 +36,7 @@ pub(super) struct Contents {
     file_bytes: u64,
     /// None: it cannot be mapped.
     pub(super) map: OnceLock<Option<FileMap>>,
+    cached: Cached,
     /// A bit for each block: whether it was found to be right in the map.
     checked: Vec<AtomicU32>,
     /// Of each grain.
@@ -90,6 +91,7 @@ impl Contents {
             directory,
             file_bytes,
             map: OnceLock::new(),
+            cached: Cached::default(),
             checked: (0..blocks.div_ceil(BITS))
                 .map(|_| AtomicU32::new(0))
                 .collect(),
@@ -124,7 +126,7 @@ impl Contents {
     /// The file as memory, if that is wanted and can be. It was found to be as long as its header says, and never
     /// changes.
     fn map_if(&self, means: Means, file: &dyn DiskFile) -> Option<&FileMap> {
-        if !means.is_mapped() {
+        if !means.may_map {
             return None;
         }
         let map = self.map.get_or_init(|| {
@@ -153,6 +155,8 @@ pub(super) struct Blocks<'a> {
     at_hand: SmallVec<[(usize, Block); AT_HAND]>,
     /// Which of those at hand is put aside next.
     oldest: usize,
+    /// The block that was last found to be one to look at without waiting.
+    not_waited_for: Option<usize>,
 }
 
 /// How many blocks are read by one call, where many in a row are wanted.
@@ -169,6 +173,7 @@ impl<'a> Blocks<'a> {
             means,
             at_hand: SmallVec::new(),
             oldest: 0,
+            not_waited_for: None,
         }
     }
 
@@ -186,7 +191,9 @@ impl<'a> Blocks<'a> {
 
     /// Has a block at hand.
     pub(super) fn block(&mut self, index: usize) -> Result<&[u8; BLOCK_BYTES]> {
-        if let Some(block) = self.mapped(index)? {
+        if self.need_not_wait(index)
+            && let Some(block) = self.mapped(index)?
+        {
             return Ok(block);
         }
         let mut at_hand = self.at_hand.iter();
@@ -195,6 +202,19 @@ impl<'a> Blocks<'a> {
             None => self.fetch(index)?,
         };
         Ok(&self.at_hand[place].1)
+    }
+
+    /// Whether a block may be looked at in the map by whoever asks.
+    fn need_not_wait(&mut self, index: usize) -> bool {
+        if self.means.patience == Patience::Wait || self.not_waited_for == Some(index) {
+            return true;
+        }
+        let start = block_offset(index as u64);
+        let is_cached = self.contents.cached.has(start..start + BLOCK_BYTES as u64);
+        if is_cached {
+            self.not_waited_for = Some(index);
+        }
+        is_cached
     }
 
     /// A block in the map, if there is one: checked when it is looked at first.
@@ -244,12 +264,12 @@ impl<'a> Blocks<'a> {
         let checksum = self.checksum(index)?;
         let mut block = Arc::new([0; BLOCK_BYTES]);
         let bytes = Arc::get_mut(&mut block).expect("nobody else has it yet");
-        read_exact_at(
-            self.file,
-            bytes,
-            block_offset(index as u64),
-            self.means.patience,
-        )?;
+        let start = block_offset(index as u64);
+        read_exact_at(self.file, bytes, start, self.means.patience)?;
+        if self.means.patience == Patience::Now && self.means.may_map {
+            let range = start..start + BLOCK_BYTES as u64;
+            self.contents.cached.note(range, self.contents.file_bytes);
+        }
         match matches(bytes, checksum) {
             true => Ok(block),
             false => Err(self.damaged("a block does not match its checksum")),
