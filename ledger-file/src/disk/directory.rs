@@ -12,7 +12,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::file::RealFile;
 use super::map::MappedStage;
-use super::{Access, Disk, DiskFile, Lock, STAGE_PAGE_BYTES, Stage, lock, write_zeroes};
+use super::{Access, Disk, DiskFile, Lock, LockView, STAGE_PAGE_BYTES, Stage, lock, write_zeroes};
 
 /// What new files may be used for: reading and writing by their owner.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -152,10 +152,10 @@ impl Disk for Directory {
         lock::take(self.open_or_create(name)?.into())
     }
 
-    fn is_locked(&self, name: &str) -> io::Result<bool> {
+    fn look_at_lock(&self, name: &str) -> io::Result<Option<Box<dyn LockView>>> {
         match self.open_file(name, OFlags::RDONLY) {
-            Ok(file) => lock::is_taken(&file.into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(file) => Ok(Some(lock::view(file.into()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -185,6 +185,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::disk::Changed;
     use crate::disk::{Patience, read_exact_at, write_all_at};
 
     fn directory() -> (TempDir, Directory) {
@@ -315,7 +316,7 @@ mod tests {
         assert!(directory.create("file").is_err());
         assert!(directory.map_stage("file", 4096).is_err());
         assert!(directory.lock("file").is_err());
-        assert!(directory.is_locked("file").is_err());
+        assert!(directory.look_at_lock("file").is_err());
         assert_eq!(fs::read(&target).unwrap(), b"precious");
         symlink(place.path().join("log"), place.path().join("link")).unwrap();
         assert!(Directory::create(&place.path().join("link")).is_err());
@@ -336,22 +337,51 @@ mod tests {
     #[test]
     fn one_process_cannot_hold_the_lock_twice_and_learns_who_has_it() {
         let (place, directory) = directory();
-        assert!(
-            !directory.is_locked("LOCK").unwrap(),
-            "it is not even there"
-        );
+        assert!(directory.look_at_lock("LOCK").unwrap().is_none());
         let Lock::Held(guard) = directory.lock("LOCK").unwrap() else {
             panic!("nobody else has it");
         };
         let other = Directory::open(&place.path().join("log")).unwrap();
-        assert!(other.is_locked("LOCK").unwrap());
+        let view = other.look_at_lock("LOCK").unwrap().unwrap();
+        assert!(view.is_held().unwrap());
         match other.lock("LOCK").unwrap() {
             Lock::Taken { holder } => assert_eq!(holder, Some(std::process::id())),
             Lock::Held(_) => panic!("two hold it"),
         }
         drop(guard);
-        assert!(!other.is_locked("LOCK").unwrap());
-        assert!(matches!(other.lock("LOCK").unwrap(), Lock::Held(_)));
+        assert!(!view.is_held().unwrap());
+        let Lock::Held(_guard) = directory.lock("LOCK").unwrap() else {
+            panic!("who looked does not hold it");
+        };
+        assert!(view.is_held().unwrap());
+    }
+
+    #[test]
+    fn it_is_seen_when_a_lock_was_taken_and_when_it_was_let_go() {
+        let (_place, directory) = directory();
+        drop(directory.lock("LOCK").unwrap());
+        let view = directory.look_at_lock("LOCK").unwrap().unwrap();
+        let mut last = view.changed().unwrap();
+        let mut tick = |what: &str| {
+            let changed = view.changed().unwrap();
+            assert_ne!(changed, last, "{what}");
+            last = changed;
+            // The clock of the file system goes on.
+            while fs_time(&directory) == last {}
+        };
+        while fs_time(&directory) == view.changed().unwrap() {}
+        let guard = directory.lock("LOCK").unwrap();
+        tick("it was taken");
+        drop(guard);
+        tick("it was let go");
+    }
+
+    /// The time that a file gets which is changed now.
+    fn fs_time(directory: &Directory) -> Changed {
+        let file = directory.open_or_create("clock").unwrap();
+        let file = File::from(file);
+        io::Write::write_all(&mut &file, b"tick").unwrap();
+        lock::view(file).changed().unwrap()
     }
 
     #[test]

@@ -9,10 +9,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::thread;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, fstat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Lock, LockGuard};
+use super::{Changed, Lock, LockGuard, LockView};
 
 /// How often a taken lock is asked for: a reader that looks whether it is taken holds it for a moment itself.
 const ATTEMPTS: usize = 100;
@@ -55,9 +55,29 @@ pub(super) fn take(file: File) -> io::Result<Lock> {
     })
 }
 
-/// Tells whether a writer has the lock of `file`.
-pub(super) fn is_taken(file: &File) -> io::Result<bool> {
-    Ok(!try_flock(file, FlockOperation::NonBlockingLockShared)?)
+/// The lock of `file`, opened for nothing but this, to be looked at.
+pub(super) fn view(file: File) -> Box<dyn LockView> {
+    Box::new(View(file))
+}
+
+/// A file that others lock.
+#[derive(Debug)]
+struct View(File);
+
+impl LockView for View {
+    fn is_held(&self) -> io::Result<bool> {
+        let is_free = try_flock(&self.0, FlockOperation::NonBlockingLockShared)?;
+        if is_free {
+            flock(&self.0, FlockOperation::Unlock)?;
+        }
+        Ok(!is_free)
+    }
+
+    fn changed(&self) -> Option<Changed> {
+        let stat = fstat(&self.0).ok()?;
+        let nanoseconds = i64::try_from(stat.st_ctime_nsec).ok()?;
+        Some(Changed::at(stat.st_ctime, nanoseconds))
+    }
 }
 
 fn try_flock(file: &File, operation: FlockOperation) -> io::Result<bool> {
@@ -107,7 +127,7 @@ mod tests {
         let held = file.reopen().unwrap();
         let inherited = held.try_clone().unwrap();
         drop(take(held).unwrap());
-        assert!(!is_taken(&file.reopen().unwrap()).unwrap());
+        assert!(!view(file.reopen().unwrap()).is_held().unwrap());
         drop(inherited);
     }
 }

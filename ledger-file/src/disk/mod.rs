@@ -63,8 +63,8 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
     /// One process cannot hold it twice either.
     fn lock(&self, name: &str) -> io::Result<Lock>;
 
-    /// Tells whether somebody holds the lock `name` at this moment. Needs no permission to write.
-    fn is_locked(&self, name: &str) -> io::Result<bool>;
+    /// Looks at the lock `name` without taking it, which needs no permission to write; none if nobody ever took it.
+    fn look_at_lock(&self, name: &str) -> io::Result<Option<Box<dyn LockView>>>;
 
     /// Maps the file `name` as a stage, making it or lengthening it with zeroes so that its area has at least
     /// `area_bytes`.
@@ -181,6 +181,32 @@ pub(crate) enum Lock {
         /// The process that took it, if it got to say so.
         holder: Option<u32>,
     },
+}
+
+/// A lock, as those see it who do not take it. To look never waits for a disk.
+pub(crate) trait LockView: Send + Sync + fmt::Debug {
+    /// Whether somebody holds it at this moment.
+    fn is_held(&self) -> io::Result<bool>;
+
+    /// When it was taken or let go last; none if that is not known.
+    fn changed(&self) -> Option<Changed>;
+}
+
+/// The time at which a file was changed, by the clock of its file system. The clock ticks slowly, and may be
+/// set back: of two changes that follow each other both may have the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Changed {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl Changed {
+    pub(crate) const fn at(seconds: i64, nanoseconds: i64) -> Self {
+        Self {
+            seconds,
+            nanoseconds,
+        }
+    }
 }
 
 /// Holds a lock until it is dropped.

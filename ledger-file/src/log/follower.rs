@@ -3,10 +3,15 @@
 //! Before each question the reader looks whether the writer shows more, or lists other files, and reads the frames in
 //! between: from the segment files, and the last ones from the stage. Every frame is checked, so what the writer moves
 //! meanwhile is found out, and looked for again. If nobody writes, the log ends with its last valid frame.
+//!
+//! Whoever must not wait is answered if there is nothing new: if the writer's page says so, or nobody has written since
+//! everything was looked at last (`idle`).
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, TryLockError};
+use std::time::Instant;
 
+use super::idle::Idle;
 use super::index_files::open_layers;
 use super::keeper::read_manifest;
 use super::notes::Notes;
@@ -16,7 +21,8 @@ use super::recovery::Source;
 use super::segment::SegmentName;
 use super::shared::Shared;
 use crate::disk::{
-    Access, DiskFile, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, StagePage, read_at_most,
+    Access, DiskFile, LockView, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, StagePage,
+    read_at_most,
 };
 use crate::error::{Failure, Result};
 use crate::format::{
@@ -35,6 +41,9 @@ pub(super) struct Follower {
     stage: Arc<dyn DiskFile>,
     manifest: Option<Manifest>,
     parts: Vec<Followed>,
+    /// That of the writer, since everything was looked at last.
+    lock: Option<Box<dyn LockView>>,
+    idle: Option<Idle>,
 }
 
 /// A segment, as far as it was read.
@@ -73,9 +82,11 @@ impl Follower {
             stage,
             manifest: None,
             parts: Vec::new(),
+            lock: None,
+            idle: None,
         };
         let name = FileName::Stage.to_string();
-        let words = follower.words()?;
+        let words = follower.words(Patience::Wait)?;
         let header = std::array::from_fn(|index| words[index]);
         let header = StageHeader::decode(header).map_err(|error| Failure::header(&name, error))?;
         match header.log_id == log_id {
@@ -99,9 +110,9 @@ impl Follower {
     }
 
     /// The first page.
-    fn words(&self) -> Result<[u64; STAGE_PAGE_WORDS]> {
+    fn words(&self, patience: Patience) -> Result<[u64; STAGE_PAGE_WORDS]> {
         let mut bytes = [0; STAGE_PAGE_BYTES];
-        read_at_most(&*self.stage, &mut bytes, 0, Patience::Wait)
+        read_at_most(&*self.stage, &mut bytes, 0, patience)
             .map_err(|error| Failure::io(&FileName::Stage.to_string(), error))?;
         let (words, _) = bytes.as_chunks::<8>();
         Ok(std::array::from_fn(|index| {
@@ -114,7 +125,7 @@ impl Shared {
     /// What the writer says on its page by now, of which version the manifest is and where the log ends: for who only wants to know
     /// whether that is still the same. None: it cannot be read, or this process writes.
     pub(super) fn glance(&self) -> Option<[u64; 4]> {
-        let words = lock(self.follower.as_ref()?).words().ok()?;
+        let words = lock(self.follower.as_ref()?).words(Patience::Wait).ok()?;
         let places = [
             MANIFEST_WORD,
             MANIFEST_WORD + 1,
@@ -125,11 +136,23 @@ impl Shared {
     }
 
     /// Sees what the writer shows by now. Does nothing in the process that writes.
-    pub(super) fn refresh(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// With [`Patience::Now`] the wish to be asked again, unless it is seen at a glance that there is nothing new.
+    pub(super) fn refresh(&self, patience: Patience) -> Result<()> {
         let Some(follower) = &self.follower else {
             return Ok(());
         };
-        let mut follower = lock(follower);
+        let mut follower = match patience {
+            Patience::Wait => lock(follower),
+            Patience::Now => lock_now(follower)?,
+        };
+        if follower.is_up_to_date(self)? {
+            return Ok(());
+        }
+        if patience == Patience::Now {
+            return Err(Failure::WouldBlock);
+        }
         for _ in 0..ATTEMPTS {
             if follower.advance(self)? {
                 return Ok(());
@@ -144,23 +167,81 @@ impl Shared {
 }
 
 impl Follower {
-    /// Reads what is new. Tells whether it got to the end, or was overtaken.
-    fn advance(&mut self, shared: &Shared) -> Result<bool> {
-        let lock = FileName::Lock.to_string();
-        let is_written = shared.disk.is_locked(&lock);
-        let is_written = is_written.map_err(|error| Failure::io(&lock, error))?;
-        let said = self.said(shared)?;
-        let known = self.manifest.as_ref().map(|manifest| manifest.version);
-        let is_same = known.is_some() && said.manifest == known;
-        if is_written && is_same && said.visible == Some(shared.scene().visible) {
+    /// As if the log had been as it is for long.
+    #[cfg(test)]
+    pub(super) fn settle(&mut self) {
+        self.idle.iter_mut().for_each(Idle::settle);
+    }
+
+    /// Whether there is nothing new, by what can be seen without waiting.
+    fn is_up_to_date(&self, shared: &Shared) -> Result<bool> {
+        let Some(lock) = &self.lock else {
+            return Ok(false);
+        };
+        let changed = lock.changed();
+        if let (Some(idle), Some(changed)) = (&self.idle, changed)
+            && idle.holds(changed, Instant::now())
+        {
             return Ok(true);
         }
-        let is_known = is_written && is_same;
+        if !is_held(&**lock)? {
+            return Ok(false);
+        }
+        match self.said(shared, Patience::Now) {
+            Ok(said) => Ok(self.shows(shared, &said)),
+            Err(Failure::WouldBlock) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether the writer, which there is, said no more than what is shown.
+    fn shows(&self, shared: &Shared, said: &Said) -> bool {
+        self.lists(said) && said.visible == Some(shared.scene().visible)
+    }
+
+    /// Whether the manifest is the one that the writer speaks of.
+    fn lists(&self, said: &Said) -> bool {
+        let known = self.manifest.as_ref().map(|manifest| manifest.version);
+        known.is_some() && said.manifest == known
+    }
+
+    /// Reads what is new. Tells whether it got to the end, or was overtaken.
+    fn advance(&mut self, shared: &Shared) -> Result<bool> {
+        let looked = Instant::now();
+        let idle = self.idle.take();
+        self.look_at_lock(shared)?;
+        let changed = self.lock.as_ref().and_then(|lock| lock.changed());
+        let is_written = match &self.lock {
+            Some(lock) => is_held(&**lock)?,
+            None => false,
+        };
+        let is_read = self.advance_beside(shared, is_written)?;
+        if is_read && !is_written {
+            self.idle = changed.map(|changed| Idle::after(idle, changed, looked));
+        }
+        Ok(is_read)
+    }
+
+    /// Opens the lock's file, which may be another one by now.
+    fn look_at_lock(&mut self, shared: &Shared) -> Result<()> {
+        let name = FileName::Lock.to_string();
+        let lock = shared.disk.look_at_lock(&name);
+        self.lock = lock.map_err(|error| Failure::io(&name, error))?;
+        Ok(())
+    }
+
+    /// Reads what is new, beside a writer or after the last one.
+    fn advance_beside(&mut self, shared: &Shared, is_written: bool) -> Result<bool> {
+        let said = self.said(shared, Patience::Wait)?;
+        if is_written && self.shows(shared, &said) {
+            return Ok(true);
+        }
+        let is_known = is_written && self.lists(&said);
         if !is_known && !self.load(shared)? {
             return Ok(false);
         }
         // Whatever the manifest lists as full was visible before it did.
-        let said = self.said(shared)?;
+        let said = self.said(shared, Patience::Wait)?;
         let target = match is_written {
             true => match said.visible {
                 Some(visible) => Some(visible),
@@ -177,8 +258,8 @@ impl Follower {
         }
     }
 
-    fn said(&self, shared: &Shared) -> Result<Said> {
-        let words = self.words()?;
+    fn said(&self, shared: &Shared, patience: Patience) -> Result<Said> {
+        let words = self.words(patience)?;
         let word = |index: usize| words[index];
         let pair = |at: usize| told([word(at), word(at + 1)]);
         let slots = SLOT_WORDS.map(|at| {
@@ -273,6 +354,11 @@ impl Follower {
             .flushed
             .store(end.at.as_u64(), std::sync::atomic::Ordering::Release);
     }
+}
+
+fn is_held(lock: &dyn LockView) -> Result<bool> {
+    let is_held = lock.is_held();
+    is_held.map_err(|error| Failure::io(&FileName::Lock.to_string(), error))
 }
 
 /// What the stage holds from `at` on.
@@ -412,4 +498,13 @@ impl StagePage for NoPage {
 /// A panic may have left it behind what was shown; then it only reads again.
 pub(super) fn lock(follower: &Mutex<Follower>) -> MutexGuard<'_, Follower> {
     follower.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`lock`], for those who must not wait for whoever reads what is new.
+fn lock_now(follower: &Mutex<Follower>) -> Result<MutexGuard<'_, Follower>> {
+    match follower.try_lock() {
+        Ok(follower) => Ok(follower),
+        Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => Err(Failure::WouldBlock),
+    }
 }

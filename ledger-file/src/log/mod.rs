@@ -2,7 +2,7 @@
 //!
 //! Rooms:
 //! - `calls` are what users call;
-//! - an `opening` sets a log right, with `recovery`, or has it made by a `creation`; one for `reading` does neither; `shared` is
+//! - an `opening` sets a log right, with `recovery`, or has it made by a `creation`; one for `reading` does neither, and follows as a `follower`, who sees by the lock when the log is `idle`; `shared` is
 //!   what its parts have in common;
 //! - in a `writer`'s turn, for the first of which some things are made ready (`first_turn`), frames are `put` at the end, which the `tail` holds until they are in the segment file; `commit` says
 //!   who flushes a group, `flush` how, with zeroes `ahead`, and `roll` goes on in the next segment; `page` tells other processes;
@@ -35,6 +35,7 @@ mod follower;
 mod followers;
 mod frames;
 mod housekeeping;
+mod idle;
 mod index_files;
 mod joining;
 mod keeper;

@@ -20,7 +20,7 @@ impl Shared {
         name: &StreamName,
         patience: Patience,
     ) -> Result<(View<'_>, Option<StreamState>)> {
-        self.refresh()?;
+        self.refresh(patience)?;
         let (view, state, end) = {
             let scene = self.scene();
             let state = scene.streams.state(name);
@@ -53,7 +53,7 @@ impl Shared {
         limit: usize,
         patience: Patience,
     ) -> Result<Vec<StreamName>> {
-        self.refresh()?;
+        self.refresh(patience)?;
         let mut listed = Vec::new();
         let mut after = after.map(|name| name.as_str().to_owned());
         while listed.len() < limit {

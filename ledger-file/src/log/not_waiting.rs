@@ -1,14 +1,18 @@
-//! What is read by those who must not wait: nothing that was not in the system's cache a moment ago, however it is mapped.
+//! What is read by those who must not wait: nothing that was not in the system's cache a moment ago, however it is mapped; and
+//! nothing at all of what another process has written since.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ledger_core::{Batch, Filter, NewEntry, Page, Payload, ReadOptions, StreamName};
 use tempfile::TempDir;
 
-use super::Log;
-use crate::disk::{Access, Directory, Disk, DiskFile, FileMap, Lock, Patience, Stage};
+use super::{Log, follower};
+use crate::disk::{Access, Directory, Disk, DiskFile, FileMap, Lock, LockView, Patience, Stage};
 use crate::options::{FileOptions, Housekeeping};
 
 const ENTRIES: u64 = 3_000;
@@ -20,33 +24,57 @@ const TRIES: usize = 1_000;
 #[derive(Debug)]
 struct Fickle {
     directory: Directory,
-    is_cold: Arc<AtomicBool>,
+    mood: Arc<Mood>,
 }
 
 #[derive(Debug)]
 struct FickleFile {
     file: Arc<dyn DiskFile>,
-    is_cold: Arc<AtomicBool>,
+    mood: Arc<Mood>,
+}
+
+#[derive(Debug, Default)]
+struct Mood {
+    is_cold: AtomicBool,
+    /// How many calls there were that a disk may be waited for in.
+    waits: AtomicU64,
+}
+
+impl Mood {
+    fn wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Fickle {
+    fn at(path: &Path) -> Self {
+        Self {
+            directory: Directory::open(path).unwrap(),
+            mood: Arc::default(),
+        }
+    }
+
     fn fickle(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        let is_cold = Arc::clone(&self.is_cold);
-        Arc::new(FickleFile { file, is_cold })
+        let mood = Arc::clone(&self.mood);
+        Arc::new(FickleFile { file, mood })
     }
 }
 
 impl Disk for Fickle {
     fn list(&self) -> io::Result<Vec<String>> {
+        self.mood.wait();
         self.directory.list()
     }
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.mood.wait();
         Ok(self.fickle(self.directory.create(name)?))
     }
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn DiskFile>> {
+        self.mood.wait();
         Ok(self.fickle(self.directory.open(name, access)?))
     }
     fn len(&self, name: &str) -> io::Result<u64> {
+        self.mood.wait();
         self.directory.len(name)
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -61,8 +89,9 @@ impl Disk for Fickle {
     fn lock(&self, name: &str) -> io::Result<Lock> {
         self.directory.lock(name)
     }
-    fn is_locked(&self, name: &str) -> io::Result<bool> {
-        self.directory.is_locked(name)
+    fn look_at_lock(&self, name: &str) -> io::Result<Option<Box<dyn LockView>>> {
+        self.mood.wait();
+        self.directory.look_at_lock(name)
     }
     fn map_stage(&self, name: &str, area_bytes: usize) -> io::Result<Box<dyn Stage>> {
         self.directory.map_stage(name, area_bytes)
@@ -75,11 +104,13 @@ impl DiskFile for FickleFile {
     }
     fn read_at(&self, buf: &mut [u8], offset: u64, patience: Patience) -> io::Result<usize> {
         match patience {
-            Patience::Now if self.is_cold.load(Ordering::Relaxed) => {
-                Err(io::ErrorKind::WouldBlock.into())
+            Patience::Now if self.mood.is_cold.load(Ordering::Relaxed) => {
+                return Err(io::ErrorKind::WouldBlock.into());
             }
-            _ => self.file.read_at(buf, offset, patience),
+            Patience::Now => {}
+            Patience::Wait => self.mood.wait(),
         }
+        self.file.read_at(buf, offset, patience)
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         self.file.write_at(bytes, offset)
@@ -107,11 +138,11 @@ impl DiskFile for FickleFile {
     }
 }
 
-/// A log of several segments, and whether its files are said not to be cached.
+/// A log of several segments, on a disk that is fickle.
 struct Site {
     log: Log,
-    is_cold: Arc<AtomicBool>,
-    _place: TempDir,
+    mood: Arc<Mood>,
+    place: TempDir,
 }
 
 fn key(id: u64) -> String {
@@ -140,20 +171,43 @@ fn site(batch: u64, mapped_reads: bool) -> Site {
         log.append(Batch::new("s", entries)).unwrap();
     }
     log.close().unwrap();
-    let is_cold = Arc::new(AtomicBool::new(false));
-    let disk = Fickle {
-        directory: Directory::open(&path).unwrap(),
-        is_cold: Arc::clone(&is_cold),
-    };
+    let disk = Fickle::at(&path);
+    let mood = Arc::clone(&disk.mood);
     let log = Log::open_on(Arc::new(disk), "log".into(), options(mapped_reads)).unwrap();
-    Site {
-        log,
-        is_cold,
-        _place: place,
-    }
+    Site { log, mood, place }
 }
 
 impl Site {
+    /// The same log as another process reads it.
+    fn reader(self) -> (Log, Self) {
+        let disk = Fickle::at(&self.place.path().join("log"));
+        let mood = Arc::clone(&disk.mood);
+        let log = Log::read_only_on(Arc::new(disk), "log".into(), options(true)).unwrap();
+        let place = self.place;
+        (self.log, Self { log, mood, place })
+    }
+
+    /// Returns when the clock of the file system has gone on since `file` was changed.
+    fn wait_for_the_clock(&self, file: &Path) {
+        let clock = self.place.path().join("clock");
+        let changed = |path: &Path| {
+            let metadata = fs::metadata(path).unwrap();
+            (metadata.ctime(), metadata.ctime_nsec())
+        };
+        while {
+            fs::write(&clock, "tick").unwrap();
+            changed(&clock) == changed(file)
+        } {}
+    }
+
+    /// As [`read`](Self::read), and sees to it that no disk can have been waited for.
+    fn read_now(&self, options: &ReadOptions<u64>) -> Option<Page<u64>> {
+        let before = self.mood.waits.load(Ordering::Relaxed);
+        let page = self.read(options, Patience::Now);
+        assert_eq!(self.mood.waits.load(Ordering::Relaxed), before);
+        page
+    }
+
     fn read(&self, options: &ReadOptions<u64>, patience: Patience) -> Option<Page<u64>> {
         let stream = StreamName::from("s");
         let read = || self.log.read_with(&stream, options, patience);
@@ -161,9 +215,9 @@ impl Site {
     }
 
     fn read_cold(&self, options: &ReadOptions<u64>) -> Option<Page<u64>> {
-        self.is_cold.store(true, Ordering::Relaxed);
+        self.mood.is_cold.store(true, Ordering::Relaxed);
         let page = self.read(options, Patience::Now);
-        self.is_cold.store(false, Ordering::Relaxed);
+        self.mood.is_cold.store(false, Ordering::Relaxed);
         page
     }
 
@@ -172,7 +226,7 @@ impl Site {
         (0..TRIES).find_map(|_| {
             // Files are opened, and some of what leads to entries is read, by those who may wait.
             self.read(options, Patience::Wait).unwrap();
-            self.read(options, Patience::Now)?;
+            self.read_now(options)?;
             self.read_cold(options)
         })
     }
@@ -219,4 +273,54 @@ fn who_wants_no_maps_is_asked_for_each_byte() {
     site.read(&options, Patience::Wait).unwrap();
     site.read(&options, Patience::Now).unwrap();
     assert_eq!(site.read_cold(&options), None);
+}
+
+#[test]
+fn a_reading_process_answers_at_once_while_there_is_nothing_new_and_reads_no_news_without_waiting()
+{
+    let (writer, reader) = site(1, true).reader();
+    let after = |id: u64| ReadOptions::new().after(id);
+    assert_eq!(
+        reader
+            .read(&after(ENTRIES), Patience::Wait)
+            .unwrap()
+            .entries,
+        []
+    );
+    for id in ENTRIES + 1..ENTRIES + 5 {
+        assert!(reader.read_now(&after(id - 1)).unwrap().entries.is_empty());
+        let entry = NewEntry::new(Payload::octets(vec![7; 100]));
+        writer.append(Batch::new("s", vec![entry])).unwrap();
+        assert_eq!(reader.read_now(&after(id - 1)), None, "there is news");
+        let page = reader.read(&after(id - 1), Patience::Wait).unwrap();
+        assert_eq!(page.entries[0].id, id);
+        assert_eq!(reader.read_now(&after(id - 1)), Some(page));
+    }
+    writer.close().unwrap();
+    assert_eq!(reader.read_now(&after(0)), None, "who knows what it left");
+}
+
+#[test]
+fn a_log_that_nobody_writes_is_read_without_waiting_until_somebody_does() {
+    let (writer, reader) = site(1, true).reader();
+    writer.close().unwrap();
+    let path = reader.place.path().join("log");
+    for id in ENTRIES + 1..ENTRIES + 4 {
+        let before = ReadOptions::new().after(id - 2);
+        reader.wait_for_the_clock(&path.join("LOCK"));
+        let settled = (0..TRIES).find_map(|_| {
+            let page = reader.read(&before, Patience::Wait).unwrap();
+            follower::lock(reader.log.shared.follower.as_ref()?).settle();
+            assert_eq!(page.entries.len(), 1);
+            reader.read_now(&before)
+        });
+        assert_eq!(settled.unwrap().entries[0].id, id - 1);
+        let writer = Log::open(&path, options(true)).unwrap();
+        let entry = NewEntry::new(Payload::octets(vec![7; 100]));
+        writer.append(Batch::new("s", vec![entry])).unwrap();
+        writer.close().unwrap();
+        assert_eq!(reader.read_now(&before), None, "somebody wrote");
+        let page = reader.read(&before, Patience::Wait).unwrap();
+        assert_eq!(page.entries.last().unwrap().id, id);
+    }
 }

@@ -12,7 +12,7 @@ use super::shared::{Scene, Shared};
 use super::streams::Streams;
 use super::tail::Tail;
 use super::writer::Writer;
-use crate::disk::{Access, Disk};
+use crate::disk::{Access, Disk, Patience};
 use crate::error::{Failure, Result};
 use crate::format::{FileName, Manifest, Position, SegmentHeader};
 use crate::index::{ActiveIndex, Origin};
@@ -57,7 +57,7 @@ pub(super) fn open_read_only(
         follower: Some(Mutex::new(follower)),
         ..shared
     };
-    shared.refresh()?;
+    shared.refresh(Patience::Wait)?;
     Ok(shared)
 }
 

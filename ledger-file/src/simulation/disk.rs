@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::state::Number;
 use super::{DiskCall, Faults, State, Step, Trouble};
 use crate::disk::{
-    Access, Disk, DiskFile, FileMap, Lock, LockGuard, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS,
-    Stage, StagePage,
+    Access, Changed, Disk, DiskFile, FileMap, Lock, LockGuard, LockView, Patience,
+    STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, Stage, StagePage,
 };
 use crate::sync::pause;
 
@@ -172,8 +172,8 @@ impl Disk for SimDisk {
         Ok(Lock::Held(Box::new(SimGuard(self.clone()))))
     }
 
-    fn is_locked(&self, _: &str) -> io::Result<bool> {
-        Ok(self.world().is_locked)
+    fn look_at_lock(&self, _: &str) -> io::Result<Option<Box<dyn LockView>>> {
+        Ok(Some(Box::new(self.clone())))
     }
 
     fn map_stage(&self, name: &str, area_bytes: usize) -> io::Result<Box<dyn Stage>> {
@@ -190,6 +190,16 @@ impl Disk for SimDisk {
         let disk = self.clone();
         let file = SimFile { disk, number };
         Ok(Box::new(SimStage { file, area }))
+    }
+}
+
+impl LockView for SimDisk {
+    fn is_held(&self) -> io::Result<bool> {
+        Ok(self.world().is_locked)
+    }
+
+    fn changed(&self) -> Option<Changed> {
+        None
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ledger_core::Result;
 
-use crate::disk::{Directory, Disk};
+use crate::disk::{Directory, Disk, Patience};
 use crate::log::{Log, LogStats, Repair, Verified, opening, reading, repair};
 use crate::options::FileOptions;
 
@@ -60,7 +60,7 @@ impl Log {
     /// Those of the files.
     pub fn refresh(&self) -> Result<()> {
         self.answer(self.shared.check_open())?;
-        self.ask(|| self.shared.refresh())
+        self.ask(|| self.shared.refresh(Patience::Wait))
     }
 
     /// Opens the log in the directory that `disk` is, and that messages call `place`.
