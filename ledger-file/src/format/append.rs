@@ -44,6 +44,36 @@ pub(crate) struct Append<'a> {
     offset: u32,
 }
 
+/// A section of one entry at the front of a frame, with no more than has to be seen of it to pass it on. To move a whole [`Append`] costs more
+/// than to read a small frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Single<'a> {
+    pub(crate) stream: StreamNumber,
+    pub(crate) id: u64,
+    /// Begins with the entry.
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> Single<'a> {
+    /// Reads what `records` begin with; none if that is anything else, or was recorded at another time than the frame.
+    #[inline]
+    pub(super) fn read(records: &'a [u8]) -> Option<Self> {
+        let mut input = Input::new(records);
+        let tag = input.u8().ok()?;
+        if tag & !tag::HAS_REMOVALS != tag::APPEND {
+            return None;
+        }
+        let stream = StreamNumber(input.varint().ok()?);
+        let id = input.varint().ok()?;
+        let _bytes_before = input.varint().ok()?;
+        Some(Self {
+            stream,
+            id,
+            bytes: input.rest(),
+        })
+    }
+}
+
 impl<'a> Append<'a> {
     /// Reads the section behind its `tag`, leaving `input` behind it. `end` is the offset in the frame at which `input`
     /// ends; `frame_time` that of the frame.

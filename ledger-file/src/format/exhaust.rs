@@ -26,6 +26,7 @@ pub(crate) fn framed(body: &[u8], segment: &SegmentHeader, offset: u32) -> Vec<u
 
 /// Reads all records of a frame and all entries in them.
 pub(crate) fn exhaust(frame: &Frame<'_>, bytes: &[u8]) {
+    exhaust_single(frame);
     for record in frame.records() {
         let Ok((offset, record)) = record else { return };
         let again = frame
@@ -36,6 +37,24 @@ pub(crate) fn exhaust(frame: &Frame<'_>, bytes: &[u8]) {
             Record::Append(append) => exhaust_append(&append, bytes),
             rare => exhaust_rare(&rare, &bytes[offset as usize..]),
         }
+    }
+}
+
+/// What a frame is taken to begin with at a glance is what it begins with.
+fn exhaust_single(frame: &Frame<'_>) {
+    let (single, first) = (frame.single(), frame.records().next());
+    match (single, first) {
+        (Some(single), Some(Ok((_, Record::Append(append))))) => {
+            let found = (single.stream, single.id, frame.recorded_at(), 1);
+            let head = append.head;
+            assert_eq!(
+                found,
+                (head.stream, head.first_id, head.recorded_at, append.count)
+            );
+            assert!(single.bytes.starts_with(append.bytes()));
+        }
+        (Some(_), Some(Ok(_)) | None) => panic!("a frame seems to begin with an entry"),
+        _ => {}
     }
 }
 

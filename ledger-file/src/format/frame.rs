@@ -6,6 +6,7 @@
 
 use ledger_core::Timestamp;
 
+use super::append::Single;
 use super::checksum::crc;
 use super::input::{Input, Malformed};
 use super::position::Position;
@@ -152,6 +153,12 @@ impl<'a> Frame<'a> {
         })
     }
 
+    /// The entry that it begins with, if that is alone in its section.
+    #[inline]
+    pub(crate) fn single(&self) -> Option<Single<'a>> {
+        Single::read(self.records)
+    }
+
     /// Whether it says that nothing comes behind it in its segment.
     pub(crate) fn seals(&self) -> bool {
         let mut records = self.records();
@@ -179,7 +186,7 @@ impl<'a> Frame<'a> {
 
 /// Whether nothing follows but what brings the frame to its length.
 #[inline]
-fn is_padding(rest: &[u8]) -> bool {
+pub(crate) fn is_padding(rest: &[u8]) -> bool {
     rest.len() < FRAME_ALIGNMENT && rest.iter().all(|byte| *byte == 0)
 }
 

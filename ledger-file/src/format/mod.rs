@@ -37,7 +37,9 @@ pub(crate) use append::{Append, AppendHead};
 pub(crate) use entry::{EntryRef, Fields};
 #[cfg(any(test, fuzzing))]
 pub(crate) use exhaust::{exhaust, framed};
-pub(crate) use frame::{FRAME_HEADER_BYTES, Found, Frame, read_frame, read_frame_again};
+pub(crate) use frame::{
+    FRAME_HEADER_BYTES, Found, Frame, is_padding, read_frame, read_frame_again,
+};
 pub(crate) use frame_writer::{APPEND_OVERHEAD_BYTES_MAX, FRAME_OVERHEAD_BYTES_MAX, FrameWriter};
 pub(crate) use header::{HeaderError, LogId};
 pub(crate) use input::{Input, Malformed};

@@ -12,11 +12,14 @@ use super::view::{View, append_at};
 use super::visit::Visit;
 use crate::disk::Patience;
 use crate::error::Result;
-use crate::format::{Append, EntryRef, Frame, Position, Record, StreamNumber};
+use crate::format::{Append, EntryRef, Frame, Position, Record, StreamNumber, is_padding};
 use crate::index::{Start, Stretch};
 
 /// How large an entry is taken to be before it is seen.
 const ENTRY_BYTES_GUESSED: usize = 160;
+
+/// Up to how many bytes a frame is small: nothing about it is remembered.
+const SMALL_BYTES_MAX: u32 = 4 << 10;
 
 /// How much is read for entries of which nobody knows whether they are wanted, to begin with.
 const GUESS_BYTES_MAX: usize = 16 << 10;
@@ -121,6 +124,16 @@ impl View<'_> {
         walk.at = None;
         self.frames(segment.at(walk.frame), walk.bytes_guessed(), |frame| {
             let first = first.take();
+            if first.is_none() && frame.bytes_len() < SMALL_BYTES_MAX {
+                let is_all;
+                (flow, is_all) = walk.show_single(frame, each)?;
+                if flow.is_break() || walk.next >= walk.end {
+                    return Ok(ControlFlow::Break(()));
+                }
+                if is_all {
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
             let known = first.and_then(|record| append_at(frame, record, walk.stream, walk.next));
             let records = frame.records().filter_map(|record| match record {
                 Ok((_, Record::Append(append))) => Some(Ok(append)),
@@ -224,6 +237,22 @@ impl Walk {
         self.at.is_some() || self.next == section.first_id
     }
 
+    /// Shows `each` the next entry if `frame` begins with it. Tells whether there is nothing else in the frame.
+    #[inline]
+    fn show_single(
+        &mut self,
+        frame: &Frame<'_>,
+        each: &mut impl Visit,
+    ) -> Result<(ControlFlow<()>, bool)> {
+        match frame.single() {
+            Some(it) if it.stream == self.stream && it.id == self.next => {
+                let (flow, rest) = self.show(it.id + 1, frame.recorded_at(), it.bytes, each)?;
+                Ok((flow, self.next > it.id && is_padding(rest)))
+            }
+            _ => Ok((ControlFlow::Continue(()), false)),
+        }
+    }
+
     /// Shows `each` the entries before `end` that are whole in `bytes`, until it says to stop. Answers what is left.
     ///
     /// Reading much is this loop: one for each kind of visitor, so that both become one piece of code.
@@ -259,5 +288,84 @@ impl Walk {
         ENTRY_BYTES_GUESSED
             .saturating_mul(entries)
             .min(GUESS_BYTES_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use ledger_core::{Batch, NewEntry, Payload, ReadOptions, StreamName};
+
+    use crate::log::Log;
+    use crate::options::FileOptions;
+
+    /// Which streams a commit appends to, an entry each, in this order.
+    const COMMITS: [&[&str]; 7] = [
+        &["s"],
+        &["t"],
+        &["s", "t"],
+        &["s"],
+        &["t", "s"],
+        &["s", "t", "u"],
+        &["u", "t", "s"],
+    ];
+
+    fn payload(number: usize) -> Vec<u8> {
+        vec![number as u8; [100, 0, 5_000, 1][number % 4]]
+    }
+
+    /// Appends, and answers the payloads of the stream `s`.
+    fn fill(log: &Log) -> Vec<Vec<u8>> {
+        let (mut number, mut of_s) = (0, Vec::new());
+        for (index, commit) in COMMITS.iter().cycle().take(40).enumerate() {
+            let batch = |stream: &&str| {
+                number += 1;
+                if *stream == "s" {
+                    of_s.push(payload(number));
+                }
+                Batch::new(
+                    *stream,
+                    vec![NewEntry::new(Payload::octets(payload(number)))],
+                )
+            };
+            let batches = commit.iter().map(batch).collect();
+            log.append_many(batches).unwrap();
+            if index % 5 == 4 {
+                let tags = [index.to_string()].into();
+                log.set_tags(&"s".into(), 1, tags).unwrap();
+            }
+        }
+        of_s
+    }
+
+    #[test]
+    fn entries_are_shown_once_and_in_order_whatever_else_is_in_their_frames() {
+        let place = tempfile::tempdir().unwrap();
+        let log = Log::open(place.path().join("log"), FileOptions::default()).unwrap();
+        let expected = fill(&log);
+        let stream = StreamName::from("s");
+        for after in 0..expected.len() {
+            for limit in [1, 3, expected.len()] {
+                let options = ReadOptions::new().after(after as u64).limit(limit);
+                let page = log.read(&stream, &options).unwrap();
+                let end = expected.len().min(after + limit);
+                assert!(
+                    page.entries
+                        .iter()
+                        .map(|entry| entry.id)
+                        .eq(after as u64 + 1..=end as u64)
+                );
+                let payloads = page.entries.iter().map(|entry| &entry.value.bytes[..]);
+                assert!(payloads.eq(expected[after..end].iter().map(|bytes| &bytes[..])));
+            }
+            let mut scanned = Vec::new();
+            log.scan(&stream, after as u64, |record| {
+                scanned.push(record.payload().unwrap().into_owned());
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+            assert_eq!(scanned, expected[after..]);
+        }
     }
 }

@@ -72,6 +72,7 @@ proptest! {
             part.check(offset, *found, record);
             part.check(offset, *found, &frame.record_at(*found).unwrap());
         }
+        exhaust(&frame, &bytes);
     }
 
     #[test]
