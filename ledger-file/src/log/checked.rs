@@ -32,8 +32,8 @@ pub(super) struct Section {
     pub(super) frame_end: u32,
 }
 
-/// From how many bytes on a frame, or a section, is large.
-const LARGE_BYTES: u64 = 8 << 10;
+/// From how many bytes on a frame, or a section, is large. Nothing is remembered of others.
+pub(super) const LARGE_BYTES: u64 = 8 << 10;
 
 /// Stands in the hash of a frame for the stream of a section.
 const NO_STREAM: StreamNumber = StreamNumber(0);

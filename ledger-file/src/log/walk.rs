@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 
 use ledger_core::{Direction, Timestamp};
 
-use super::checked::Section;
+use super::checked::{LARGE_BYTES, Section};
 use super::frames::{CHUNK_BYTES_MIN, with_buffer};
 use super::segment::Segment;
 use super::view::{View, append_at};
@@ -17,9 +17,6 @@ use crate::index::{Start, Stretch};
 
 /// How large an entry is taken to be before it is seen.
 const ENTRY_BYTES_GUESSED: usize = 160;
-
-/// Up to how many bytes a frame is small: nothing about it is remembered.
-const SMALL_BYTES_MAX: u32 = 4 << 10;
 
 /// How much is read for entries of which nobody knows whether they are wanted, to begin with.
 const GUESS_BYTES_MAX: usize = 16 << 10;
@@ -124,7 +121,7 @@ impl View<'_> {
         walk.at = None;
         self.frames(segment.at(walk.frame), walk.bytes_guessed(), |frame| {
             let first = first.take();
-            if first.is_none() && frame.bytes_len() < SMALL_BYTES_MAX {
+            if first.is_none() && u64::from(frame.bytes_len()) < LARGE_BYTES {
                 let is_all;
                 (flow, is_all) = walk.show_single(frame, each)?;
                 if flow.is_break() || walk.next >= walk.end {
