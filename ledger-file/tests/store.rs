@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use ledger_core::{
     Batch, Durability, Error, NewEntry, Outcome, Payload, ReadOptions, Store, Stream, StreamName,
+    Timestamp,
 };
-use ledger_file::{FileOptions, FileStore};
+use ledger_file::{FileOptions, FileStore, RecordRef};
 
 const DURABILITIES: [Durability; 2] = [Durability::Sync, Durability::Process];
 
@@ -203,5 +205,117 @@ fn a_waiting_reader_is_woken_by_a_close() {
         assert!(waiting.as_mut().poll(&mut context).is_pending());
         store.close().await.unwrap();
         assert!(matches!(waiting.await, Err(Error::Closed)));
+    });
+}
+
+/// What a record tells of itself.
+type Told = (u64, Timestamp, Vec<u8>, Vec<String>);
+
+fn told(record: RecordRef<'_>) -> Told {
+    let words = [record.kind(), record.order_key(), record.dedup_key()];
+    let words = words.map(|word| format!("{word:?}")).into_iter();
+    let others = [
+        record.content_type().into(),
+        record.schema_version().to_string(),
+    ];
+    let payload = record.payload().unwrap().into_owned();
+    (
+        record.id(),
+        record.recorded_at(),
+        payload,
+        words.chain(others).collect(),
+    )
+}
+
+/// Entries of all sizes and kinds, some of which have expired.
+fn motley(id: usize) -> NewEntry {
+    let bytes = [100, 0, 3_000, 100, 70_000][id % 5];
+    let entry = NewEntry::new(Payload::octets(vec![id as u8; bytes]));
+    match id % 7 {
+        0 => entry.dedup_key(id.to_string()),
+        1 => entry.kind("shipped").order_key("o-1"),
+        2 => entry.metadata("key", "value").schema_version(3),
+        3 => entry.expires_at(Timestamp::from_micros(1)),
+        _ => entry,
+    }
+}
+
+async fn fill_with_motley(store: &FileStore) {
+    for first in (0..1_000).step_by(50) {
+        let entries = (first..first + 50).map(motley).collect();
+        store.append(Batch::new("s", entries)).await.unwrap();
+    }
+}
+
+async fn scans_as_its_log(store: &FileStore) {
+    let stream = StreamName::from("s");
+    for after in [0, 1, 123, 999, 1_000, u64::MAX] {
+        let (mut of_log, mut of_store) = (Vec::new(), Vec::new());
+        let last_of_log = store.log().scan(&stream, after, |record| {
+            of_log.push(told(record));
+            ControlFlow::Continue(())
+        });
+        let last = store.scan(&stream, after, |record| {
+            of_store.push(told(record));
+            ControlFlow::Continue(())
+        });
+        assert_eq!(last.await.unwrap(), last_of_log.unwrap());
+        assert_eq!(of_store, of_log);
+        assert_eq!(of_log.is_empty(), after >= 1_000);
+    }
+}
+
+#[test]
+fn a_scan_of_the_store_shows_what_one_of_its_log_shows() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileStore::open_with(directory.path(), options(Durability::Process))
+            .await
+            .unwrap();
+        fill_with_motley(&store).await;
+        scans_as_its_log(&store).await;
+        let reader = FileStore::open_read_only(directory.path(), FileOptions::default())
+            .await
+            .unwrap();
+        scans_as_its_log(&reader).await;
+        store.close().await.unwrap();
+        let reopened = FileStore::open(directory.path()).await.unwrap();
+        scans_as_its_log(&reopened).await;
+        let nothing = |_: RecordRef<'_>| ControlFlow::Continue(());
+        let nobody = reopened.scan(&"nobody".into(), 0, nothing).await;
+        assert_eq!(nobody.unwrap(), None);
+        let closed = store.scan(&"s".into(), 0, nothing).await;
+        assert!(matches!(closed, Err(Error::Closed)), "{closed:?}");
+    });
+}
+
+#[test]
+fn a_scan_ends_where_it_is_told_to_and_gives_way_to_others_before() {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FileStore::open_with(directory.path(), options(Durability::Process))
+            .await
+            .unwrap();
+        fill_with_motley(&store).await;
+        let stream = StreamName::from("s");
+        for wanted in [1, 2, 500] {
+            let (mut shown, mut waits) = (0, 0);
+            let mut scan = Box::pin(store.scan(&stream, 0, |_| {
+                shown += 1;
+                match shown < wanted {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            }));
+            let last = std::future::poll_fn(|context| {
+                let poll = scan.as_mut().poll(context);
+                waits += usize::from(poll.is_pending());
+                poll
+            });
+            assert!(last.await.unwrap() >= Some(wanted));
+            drop(scan);
+            assert_eq!(shown, wanted);
+            assert_eq!(waits > 10, wanted == 500, "{waits}");
+        }
     });
 }

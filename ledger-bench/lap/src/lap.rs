@@ -33,3 +33,11 @@ pub(crate) fn run_in_tasks<E: InTasks>(dir: &Path, task: &Task) -> Result<Outcom
         Task::Fill(_) | Task::Reopen(_) | Task::Read(_) => Ok(Outcome::NotOffered),
     }
 }
+
+/// Runs `task` in `dir`, if it is about reading, or what that takes.
+pub(crate) fn run_reads<E: Engine>(dir: &Path, task: &Task) -> Result<Outcome> {
+    match task {
+        Task::Fill(_) | Task::Read(_) | Task::Verify { .. } => run::<E>(dir, task),
+        Task::Write(_) | Task::Reopen(_) => Ok(Outcome::NotOffered),
+    }
+}

@@ -69,8 +69,9 @@ fn contestants() -> Vec<Contestant> {
     let ours = [
         Contestant::new::<ledger::Plain>("ledger: Log"),
         Contestant::new::<ledger::Keyed>("ledger: Log, two keys an entry"),
-        Contestant::new::<store::Waiting>("ledger: FileStore"),
-        Contestant::in_tasks::<store::Waiting>("ledger: FileStore, tasks"),
+        Contestant::new::<store::Lending>("ledger: FileStore"),
+        Contestant::in_reads::<store::Owning>("ledger: FileStore, owned pages"),
+        Contestant::in_tasks::<store::Lending>("ledger: FileStore, tasks"),
     ];
     ours.into_iter().chain(bare::contestants()).collect()
 }

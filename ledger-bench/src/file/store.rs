@@ -1,6 +1,7 @@
-//! Our own log through the asynchronous store: owned batches and pages, and a thread that waits for each future, or tasks of a
+//! Our own log through the asynchronous store: owned batches, entries lent or in owned pages, and a thread that waits for each future, or tasks of a
 //! runtime with two threads.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,14 +18,37 @@ use super::ledger::options;
 /// How many entries are read at a time.
 const PAGE: usize = 1_000;
 
+/// Who reads entries as they lie in the log, as [`Plain`](super::ledger::Plain) does.
+pub(crate) type Lending = Waiting<false>;
+
+/// Who reads pages of owned entries.
+pub(crate) type Owning = Waiting<true>;
+
 /// A store, and the name of the one stream.
-pub(crate) struct Waiting {
+pub(crate) struct Waiting<const OWNS: bool> {
     store: FileStore,
     stream: StreamName,
 }
 
-impl Waiting {
-    /// Shows entries behind `after` until `count` are shown or there are no more.
+impl<const OWNS: bool> Waiting<OWNS> {
+    /// Shows entries behind `after` where they lie, until `count` are shown or there are no more.
+    fn lend(&self, after: u64, count: u64, mut visit: impl FnMut(&[u8])) -> Result<()> {
+        let mut damage = None;
+        let shown = self.store.scan(&self.stream, after, |record| {
+            match record.payload() {
+                Ok(payload) => visit(&payload),
+                Err(error) => damage = Some(error),
+            }
+            match record.id() - after < count && damage.is_none() {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        });
+        block_on(shown)?;
+        damage.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Shows owned entries behind `after` until `count` are shown or there are no more.
     fn show(&self, mut after: u64, count: usize, mut visit: impl FnMut(&[u8])) -> Result<()> {
         let mut left = count;
         while left > 0 {
@@ -43,7 +67,7 @@ impl Waiting {
     }
 }
 
-impl Engine for Waiting {
+impl<const OWNS: bool> Engine for Waiting<OWNS> {
     const PROMISES: &'static [Promise] = &[Promise::Process, Promise::Disk];
 
     fn open(dir: &Path, promise: Promise) -> Result<Self> {
@@ -74,11 +98,17 @@ impl Engine for Waiting {
     }
 
     fn scan(&mut self, visit: impl FnMut(&[u8])) -> Result<()> {
-        self.show(0, usize::MAX, visit)
+        match OWNS {
+            false => self.lend(0, u64::MAX, visit),
+            true => self.show(0, usize::MAX, visit),
+        }
     }
 
     fn read(&mut self, first: u64, count: usize, visit: impl FnMut(&[u8])) -> Result<()> {
-        self.show(first, count, visit)
+        match OWNS {
+            false => self.lend(first, count as u64, visit),
+            true => self.show(first, count, visit),
+        }
     }
 
     fn close(self) -> Result<()> {
@@ -86,7 +116,7 @@ impl Engine for Waiting {
     }
 }
 
-impl InTasks for Waiting {
+impl InTasks for Lending {
     async fn append_in_task(&mut self, record: &[u8]) -> Result<()> {
         let entry = NewEntry::new(Payload::octets(record.to_vec()));
         self.store

@@ -11,7 +11,7 @@
 //! - the `seam` is where the store asks without waiting, and `followers` are woken;
 //! - a `view` is the log at one moment, through a `picture` of its `segment`s, of which it `announce`s and reads `frames`, and `walk`s through entries
 //!   with whoever `visit`s them; what was `checked` is not checked again; `streams` remembers what was looked up last, those that are `resting` in few bytes; `read` makes pages, with the `changes`
-//!   made to entries since, and `scan` lends entries;
+//!   made to entries since, and `scan` lends entries, or what another thread has `fetched` of them;
 //! - the `keeper` knows which files are the log, and `tidy` does what can be done later, `packing` of full segments last, which are then
 //!   read as `packed` ones;
 //! - `repair` takes out of a log what is damaged; both it and compaction write segments anew by `rewriting`.
@@ -29,6 +29,7 @@ mod commit;
 mod compaction;
 mod creation;
 mod evidence;
+mod fetched;
 mod first_turn;
 mod flush;
 mod follower;
@@ -81,6 +82,7 @@ mod writer;
 
 pub use self::calls::Pending;
 pub use self::repair::{Damage, LostEntries, Repair};
+pub(crate) use self::scan::Progress;
 pub use self::scan::RecordRef;
 pub(crate) use self::seam::Lead;
 pub use self::verify::{LogStats, Verified};

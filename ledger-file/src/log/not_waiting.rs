@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ledger_core::{Batch, Filter, NewEntry, Page, Payload, ReadOptions, StreamName};
 use tempfile::TempDir;
 
-use super::{Log, follower};
+use super::{Log, Progress, RecordRef, follower};
 use crate::disk::{Access, Directory, Disk, DiskFile, FileMap, Lock, LockView, Patience, Stage};
 use crate::options::{FileOptions, Housekeeping};
 
@@ -214,6 +215,20 @@ impl Site {
         self.log.ask_now(read).unwrap()
     }
 
+    /// Shows `each` what is cached of the rest of a scan; none if that is not all it wants, or there is.
+    fn scan_now(
+        &self,
+        progress: &mut Progress,
+        each: impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> Option<ControlFlow<()>> {
+        let stream = StreamName::from("s");
+        let before = self.mood.waits.load(Ordering::Relaxed);
+        let scan = || self.log.scan_with(&stream, progress, Patience::Now, each);
+        let flow = self.log.ask_now(scan).unwrap();
+        assert_eq!(self.mood.waits.load(Ordering::Relaxed), before);
+        flow
+    }
+
     fn read_cold(&self, options: &ReadOptions<u64>) -> Option<Page<u64>> {
         self.mood.is_cold.store(true, Ordering::Relaxed);
         let page = self.read(options, Patience::Now);
@@ -323,4 +338,73 @@ fn a_log_that_nobody_writes_is_read_without_waiting_until_somebody_does() {
         let page = reader.read(&before, Patience::Wait).unwrap();
         assert_eq!(page.entries.last().unwrap().id, id);
     }
+}
+
+fn shown(record: RecordRef<'_>) -> (u64, Vec<u8>, Option<String>) {
+    let payload = record.payload().unwrap().into_owned();
+    (record.id(), payload, record.order_key().map(str::to_owned))
+}
+
+#[test]
+fn a_scan_shows_what_is_cached_and_the_rest_as_another_thread_has_fetched_it() {
+    for batch in [1, 100] {
+        let site = site(batch, true);
+        let stream = StreamName::from("s");
+        let (mut all, mut seen) = (Vec::new(), Vec::new());
+        let keep_all = |record: RecordRef<'_>| {
+            all.push(shown(record));
+            ControlFlow::Continue(())
+        };
+        assert_eq!(site.log.scan(&stream, 7, keep_all).unwrap(), Some(ENTRIES));
+        let (mut progress, mut fetches) = (Progress::behind(7), 0);
+        for part in 1.. {
+            // A few at a time; of every other part nothing is said to be cached.
+            let mut left = 100 + part;
+            let mut few = |record: RecordRef<'_>| {
+                seen.push(shown(record));
+                left -= 1;
+                match left {
+                    0 => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                }
+            };
+            site.mood.is_cold.store(part % 2 == 0, Ordering::Relaxed);
+            let flow = site.scan_now(&mut progress, &mut few).unwrap_or_else(|| {
+                fetches += 1;
+                let fetched = site.log.fetch(&stream, progress).unwrap();
+                fetched.show(&mut progress, &mut few).unwrap()
+            });
+            if flow.is_continue() {
+                break;
+            }
+        }
+        assert_eq!(progress.last(), Some(ENTRIES));
+        assert!(fetches > 0);
+        assert_eq!(seen, all);
+    }
+}
+
+#[test]
+fn a_scan_goes_on_in_the_stream_that_it_began_in_as_far_as_that_went_then() {
+    let site = site(100, true);
+    let stream = StreamName::from("s");
+    let mut progress = Progress::behind(0);
+    let first = |_: RecordRef<'_>| ControlFlow::Break(());
+    while site.scan_now(&mut progress, first).is_none() {
+        site.log.fetch(&stream, progress).unwrap();
+    }
+    assert_eq!(progress.last(), Some(1));
+    let entry = || vec![NewEntry::new(Payload::octets("another"))];
+    site.log.append(Batch::new("s", entry())).unwrap();
+    site.log.trim(&stream, 1_000).unwrap();
+    site.log.rename(&stream, &"t".into()).unwrap();
+    site.log.append(Batch::new("s", entry())).unwrap();
+    let mut ids = Vec::new();
+    let fetched = site.log.fetch(&stream, progress).unwrap();
+    let flow = fetched.show(&mut progress, |record| {
+        ids.push(record.id());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(flow.unwrap(), ControlFlow::Continue(()));
+    assert!(ids.into_iter().eq(1_001..=ENTRIES));
 }

@@ -99,43 +99,121 @@ impl<'a> RecordRef<'a> {
     fn short_keys(&self) -> Option<ShortKeys<'a>> {
         self.entry.short_keys()
     }
+
+    /// All of its bytes in the log, out of which [`lend`](Self::lend) makes it again.
+    #[inline]
+    pub(crate) fn raw(&self) -> &'a [u8] {
+        self.entry.raw()
+    }
+}
+
+impl RecordRef<'_> {
+    /// Shows `each` an entry that was copied.
+    ///
+    /// # Errors
+    /// Something about it is malformed.
+    pub(super) fn lend<T>(
+        id: u64,
+        recorded_at: Timestamp,
+        raw: &[u8],
+        each: impl FnOnce(RecordRef<'_>) -> T,
+    ) -> std::result::Result<T, Malformed> {
+        let entry = EntryRef::parse(raw)?;
+        let has_more = entry.short_keys().is_none();
+        let fields = has_more.then(|| entry.fields()).transpose()?;
+        Ok(each(RecordRef {
+            id,
+            recorded_at,
+            entry,
+            fields: fields.as_ref(),
+        }))
+    }
 }
 
 #[cold]
-fn damaged(id: u64, Malformed(reason): Malformed) -> ledger_core::Error {
+pub(super) fn damaged(id: u64, Malformed(reason): Malformed) -> ledger_core::Error {
     ledger_core::Error::Corrupt {
         place: format!("entry {id}"),
         reason: reason.into(),
     }
 }
 
+/// How far somebody has got who is shown a stream as of one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    /// What was shown last, or is before all that is to be shown.
+    after: u64,
+    last: Option<u64>,
+    /// The stream, and the id that it ends before: known since it was first looked at.
+    stream: Option<(StreamNumber, u64)>,
+}
+
+impl Progress {
+    /// Of one who is to be shown what lies behind the id `after`.
+    pub(crate) fn behind(after: u64) -> Self {
+        Self {
+            after,
+            last: None,
+            stream: None,
+        }
+    }
+
+    /// Notes that an entry was shown.
+    pub(super) fn note(&mut self, id: u64) {
+        (self.after, self.last) = (id, Some(id));
+    }
+
+    /// Takes over from another one which stream it is, and where it ends.
+    pub(super) fn goes_on_as(&mut self, other: &Self) {
+        self.stream = other.stream;
+    }
+
+    /// The last id that was shown.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.last
+    }
+}
+
 impl Shared {
-    /// Shows `each` the entries of a stream behind the id `after`, or behind `last` if there was one already, until it
-    /// says to stop. Leaves in `last` which was shown last, also if it fails.
+    /// Shows `each` the entries of a stream that it was not shown yet, until it says to stop. Notes how far that got, also
+    /// if it fails.
     pub(super) fn scan(
         &self,
-        stream: &StreamName,
-        after: u64,
-        last: &mut Option<u64>,
+        name: &StreamName,
+        progress: &mut Progress,
+        patience: Patience,
         each: &mut impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
-    ) -> Result<()> {
-        let (view, state) = self.seen(stream, Patience::Wait)?;
-        let Some(state) = state else {
-            return Ok(());
+    ) -> Result<ControlFlow<()>> {
+        let (view, state) = self.seen(name, patience)?;
+        let state = match (progress.stream, state) {
+            // The name may stand for another stream by now.
+            (Some((begun, _)), state) if state.is_none_or(|state| state.number != begun) => {
+                view.state(begun)?
+            }
+            (_, Some(state)) => state,
+            (_, None) => return Ok(ControlFlow::Continue(())),
         };
-        let after = last.unwrap_or(after);
+        let (stream, end) = *progress
+            .stream
+            .get_or_insert((state.number, state.head + 1));
         let mut scan = Scan {
             view: &view,
-            stream: state.number,
+            stream,
             changes: Changes::default(),
             now: OnceCell::new(),
             each,
             last: None,
             is_over: false,
         };
-        let scanned = scan.run(state.first.max(after.saturating_add(1))..state.head + 1);
-        *last = scan.last.or(*last);
-        scanned
+        let scanned = scan.run(state.first.max(progress.after.saturating_add(1))..end);
+        let is_over = scan.is_over;
+        if let Some(last) = scan.last {
+            progress.note(last);
+        }
+        scanned.map(|()| match is_over {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! of the files. Where that is not enough it comes back unanswered, nothing is changed, and somebody who can wait asks
 //! once more.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
@@ -15,8 +16,9 @@ use ledger_core::{
 use super::commit::Group;
 use super::followers::Followers;
 use super::keeper::read_manifest;
+use super::scan::Progress;
 use super::shared::Shared;
-use super::{Log, Pending};
+use super::{Log, Pending, RecordRef};
 use crate::disk::Patience;
 use crate::error::{self, Failure};
 use crate::format::Position;
@@ -121,6 +123,18 @@ impl Log {
         options.validate()?;
         self.shared.options.limits.check_filter(&options.filter)?;
         self.page(stream, options, patience)
+    }
+
+    /// As [`scan`](Log::scan), of what was not shown yet. Goes on as long as there is something and `each` does not say to stop.
+    pub(crate) fn scan_with(
+        &self,
+        stream: &StreamName,
+        progress: &mut Progress,
+        patience: Patience,
+        mut each: impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
+    ) -> error::Result<ControlFlow<()>> {
+        self.enter(stream)?;
+        self.shared.scan(stream, progress, patience, &mut each)
     }
 
     pub(crate) fn stat_with(

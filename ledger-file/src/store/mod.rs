@@ -2,9 +2,10 @@
 //!
 //! What memory and the system's cache can answer is answered where it is asked. Whatever would have to wait for a disk is
 //! done on threads that may wait: flushes by a `committer`, the rest by the pool of the `blocking` crate. What another
-//! process appends is noticed by a `watch`.
+//! process appends is noticed by a `watch`. A `scan` lends entries.
 
 mod committer;
+mod scan;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

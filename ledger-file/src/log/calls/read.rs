@@ -7,6 +7,7 @@ use ledger_core::{Page, ReadOptions, Result, Stat, StreamName};
 use crate::disk::Patience;
 use crate::error;
 use crate::log::read::Reading;
+use crate::log::scan::Progress;
 use crate::log::{Log, RecordRef};
 
 impl Log {
@@ -73,8 +74,11 @@ impl Log {
     ) -> Result<Option<u64>> {
         self.enter(stream)?;
         // What was shown is not shown again when an index had to be made anew.
-        let mut last = None;
-        self.ask(|| self.shared.scan(stream, after, &mut last, &mut each))?;
-        Ok(last)
+        let mut progress = Progress::behind(after);
+        let _all_or_enough = self.ask(|| {
+            let wait = Patience::Wait;
+            self.shared.scan(stream, &mut progress, wait, &mut each)
+        })?;
+        Ok(progress.last())
     }
 }
