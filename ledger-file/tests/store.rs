@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::ops::ControlFlow;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -115,6 +116,25 @@ fn an_append_that_nobody_waits_for_is_whole() {
                 assert_eq!(entry.id, id);
                 assert_eq!(Some(&entry.value), entry.dedup_key.as_ref());
             }
+        });
+    }
+}
+
+#[test]
+fn an_append_that_has_answered_is_not_made_again() {
+    for durability in DURABILITIES {
+        block_on(async {
+            let directory = tempfile::tempdir().unwrap();
+            let store = FileStore::open_with(directory.path().join("log"), options(durability))
+                .await
+                .unwrap();
+            let entry = NewEntry::new(Payload::octets("once"));
+            let mut append = store.append(Batch::new("s", vec![entry]));
+            append.as_mut().await.unwrap();
+            let mut context = Context::from_waker(Waker::noop());
+            let again = AssertUnwindSafe(|| append.as_mut().poll(&mut context).is_ready());
+            assert!(panic::catch_unwind(again).is_err());
+            assert_eq!(store.stat(&"s".into()).await.unwrap().count, 1);
         });
     }
 }

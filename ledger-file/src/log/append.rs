@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ledger_core::{Condition, StreamName, Timestamp};
+use ledger_core::{Batch, Condition, NewEntry, StreamName, Timestamp};
 
 use super::plan::{Plans, Scratch};
 use super::section::Section;
@@ -23,7 +23,7 @@ impl AsRecord for NewRecord<'_> {
     }
 }
 
-impl AsRecord for ledger_core::NewEntry {
+impl AsRecord for NewEntry {
     #[inline]
     fn as_record(&self) -> Cow<'_, NewRecord<'_>> {
         Cow::Owned(self.into())
@@ -36,6 +36,16 @@ pub(super) struct Wanted<'a, R> {
     pub(super) stream: &'a StreamName,
     pub(super) records: &'a [R],
     pub(super) condition: Option<&'a Condition<u64>>,
+}
+
+impl<'a> Wanted<'a, NewEntry> {
+    pub(super) fn of(batch: &'a Batch<u64>) -> Self {
+        Self {
+            stream: &batch.stream,
+            records: &batch.entries,
+            condition: batch.condition.as_ref(),
+        }
+    }
 }
 
 /// A purge takes its ids, and a removals record that says how many bytes there are less.

@@ -81,6 +81,7 @@ mod walk;
 mod writer;
 
 pub use self::calls::Pending;
+pub(crate) use self::calls::{Decided, Receipts};
 pub use self::repair::{Damage, LostEntries, Repair};
 pub(crate) use self::scan::Progress;
 pub use self::scan::RecordRef;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use ledger_core::{
-    Capabilities, Checkpoint, Durability, Error, Page, ReadOptions, Receipt, Result, Stat,
-    StreamName, check_limit,
+    Capabilities, Checkpoint, Durability, Error, Page, ReadOptions, Result, Stat, StreamName,
+    check_limit,
 };
 
 use super::commit::Group;
@@ -18,7 +18,7 @@ use super::followers::Followers;
 use super::keeper::read_manifest;
 use super::scan::Progress;
 use super::shared::Shared;
-use super::{Log, Pending, RecordRef};
+use super::{Decided, Log, Receipts, RecordRef};
 use crate::disk::Patience;
 use crate::error::{self, Failure};
 use crate::format::Position;
@@ -37,28 +37,30 @@ impl Lead {
     }
 }
 
-impl Pending {
+impl Decided {
     /// The duty to lead the group that this waits for, if nobody has it yet. Whoever takes it must lead.
-    pub(crate) fn take_lead(&self) -> Option<Lead> {
+    #[inline]
+    pub(crate) fn take_lead(&self, log: &Log) -> Option<Lead> {
         let group = self.group.as_ref().filter(|group| group.try_lead())?;
         Some(Lead {
-            shared: Arc::clone(&self.shared),
+            shared: Arc::clone(&log.shared),
             group: Arc::clone(group),
         })
     }
 
     /// Answers once what was appended is as durable as was promised; until then, `waker` is woken when it is.
-    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<Vec<Receipt<u64>>>> {
+    #[inline]
+    pub(crate) fn poll(&mut self, log: &Log, waker: &Waker) -> Poll<Result<Receipts>> {
         if let Some(group) = &self.group {
             match group.poll(waker) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(fault)) => {
-                    return Poll::Ready(Err(fault.error(&self.shared.place)));
+                    return Poll::Ready(Err(fault.error(log.place())));
                 }
                 Poll::Ready(Ok(())) => self.group = None,
             }
         }
-        Poll::Ready(std::mem::replace(&mut self.answer, Ok(Vec::new())))
+        Poll::Ready(std::mem::replace(&mut self.answer, Ok(Receipts::new())))
     }
 }
 

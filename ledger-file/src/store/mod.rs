@@ -4,28 +4,31 @@
 //! done on threads that may wait: flushes by a `committer`, the rest by the pool of the `blocking` crate. What another
 //! process appends is noticed by a `watch`. A `scan` lends entries.
 
+mod appending;
 mod committer;
 mod scan;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use blocking::unblock;
+use blocking::{Task, unblock};
 use ledger_core::{
     Batch, Bytes, Capabilities, Checkpoint, Durability, Error, Health, Page, ReadOptions, Receipt,
     Result, Retention, Revision, Stat, Store, StreamName, async_trait,
 };
+use smallvec::{SmallVec, smallvec};
 
+use self::appending::Appending;
 use self::committer::Committer;
 use self::watch::Watch;
 use crate::disk::Patience;
 use crate::error;
-use crate::log::{Log, Pending};
+use crate::log::{Decided, Log};
 use crate::options::FileOptions;
 
 /// A store in a directory. A cheap handle: clones share one opening.
@@ -140,22 +143,23 @@ impl FileStore {
     }
 
     /// Decides about batches, which are one commit, if that needs no waiting, and sees to it that they become durable.
-    fn begin_now(&self, batches: &[Batch<u64>]) -> Result<Option<Pending>> {
+    #[inline]
+    fn decide_now(&self, batches: &[Batch<u64>]) -> Result<Option<Decided>> {
         let log = &self.0.log;
-        let begun = log.ask_now(|| log.begin_append_with(batches, Patience::Now))?;
-        begun.iter().for_each(|pending| self.0.have_led(pending));
-        Ok(begun)
+        let decided = log.ask_now(|| log.decide(batches, Patience::Now))?;
+        decided.iter().for_each(|decided| self.0.have_led(decided));
+        Ok(decided)
     }
 
     /// Does so on a thread that may wait.
-    async fn begin(&self, batches: Vec<Batch<u64>>) -> Result<Pending> {
+    fn decide(&self, batches: SmallVec<[Batch<u64>; 1]>) -> Task<Result<Decided>> {
         let opening = Arc::clone(&self.0);
         unblock(move || {
-            let pending = opening.log.begin_append(batches)?;
-            opening.have_led(&pending);
-            Ok(pending)
+            let log = &opening.log;
+            let decided = log.ask(|| log.decide(&batches, Patience::Wait))?;
+            opening.have_led(&decided);
+            Ok(decided)
         })
-        .await
     }
 }
 
@@ -166,10 +170,13 @@ fn no_thread(log: &Log, source: std::io::Error) -> Error {
     }
 }
 
+/// What the trait's methods answer, spelled out where a future is written by hand.
+type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
+
 impl Opening {
-    fn have_led(&self, pending: &Pending) {
+    fn have_led(&self, decided: &Decided) {
         if let Some(committer) = &self.committer
-            && let Some(lead) = pending.take_lead()
+            && let Some(lead) = decided.take_lead(&self.log)
         {
             committer.lead(lead);
         }
@@ -184,21 +191,20 @@ impl Store for FileStore {
         &self.0.capabilities
     }
 
-    async fn append(&self, batch: Batch<u64>) -> Result<Receipt<u64>> {
-        let mut pending = match self.begin_now(std::slice::from_ref(&batch))? {
-            Some(pending) => pending,
-            None => self.begin(vec![batch]).await?,
-        };
-        let receipts = poll_fn(|context| pending.poll(context.waker())).await;
-        Ok(receipts?.pop().expect("every batch has its receipt"))
+    fn append<'a, 'f>(&'a self, batch: Batch<u64>) -> BoxFuture<'f, Receipt<u64>>
+    where
+        'a: 'f,
+    {
+        Box::pin(Appending::new(self, smallvec![batch], |mut receipts| {
+            receipts.pop().expect("every batch has its receipt")
+        }))
     }
 
-    async fn append_many(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
-        let mut pending = match self.begin_now(&batches)? {
-            Some(pending) => pending,
-            None => self.begin(batches).await?,
-        };
-        poll_fn(|context| pending.poll(context.waker())).await
+    fn append_many<'a, 'f>(&'a self, batches: Vec<Batch<u64>>) -> BoxFuture<'f, Vec<Receipt<u64>>>
+    where
+        'a: 'f,
+    {
+        Box::pin(Appending::new(self, batches.into(), SmallVec::into_vec))
     }
 
     async fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger_core::{Batch, Condition, Outcome, Receipt, Result, StreamName};
+use ledger_core::{Batch, Condition, NewEntry, Outcome, Receipt, Result, StreamName};
 use smallvec::SmallVec;
 
 use crate::disk::Patience;
@@ -15,11 +15,21 @@ use crate::log::shared::Shared;
 use crate::log::writer::Turn;
 use crate::log::{Log, limits};
 
+/// What became of batches. Mostly there is one.
+pub(crate) type Receipts = SmallVec<[Receipt<u64>; 1]>;
+
 /// Appends that were decided, and are on their way to the disk.
 #[derive(Debug)]
 pub struct Pending {
     pub(in crate::log) shared: Arc<Shared>,
-    pub(in crate::log) answer: Result<Vec<Receipt<u64>>>,
+    pub(in crate::log) decided: Decided,
+}
+
+/// What was decided about batches.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(in crate::log) answer: Result<Receipts>,
+    /// Whose end has to be waited for before anybody is told.
     pub(in crate::log) group: Option<Arc<Group>>,
 }
 
@@ -29,10 +39,17 @@ impl Pending {
     /// # Errors
     /// As [`Log::append`].
     pub fn wait(self) -> Result<Vec<Receipt<u64>>> {
+        let receipts = self.decided.wait(&self.shared)?;
+        Ok(receipts.into_vec())
+    }
+}
+
+impl Decided {
+    fn wait(self, shared: &Shared) -> Result<Receipts> {
         if let Some(group) = &self.group
-            && let Err(fault) = self.shared.finish(group)
+            && let Err(fault) = shared.finish(group)
         {
-            return Err(fault.error(&self.shared.place));
+            return Err(fault.error(&shared.place));
         }
         self.answer
     }
@@ -44,7 +61,9 @@ impl Log {
     /// # Errors
     /// As [`Store::append`](ledger_core::Store::append).
     pub fn append(&self, batch: Batch<u64>) -> Result<Receipt<u64>> {
-        let mut receipts = self.append_many(vec![batch])?;
+        let batch = std::slice::from_ref(&batch);
+        let decided = self.ask(|| self.decide(batch, Patience::Wait))?;
+        let mut receipts = decided.wait(&self.shared)?;
         Ok(receipts.pop().expect("every batch has its receipt"))
     }
 
@@ -61,49 +80,64 @@ impl Log {
     /// # Errors
     /// What has nothing to do with what is in the log: `Closed`, `InvalidInput`, `LimitExceeded`.
     pub fn begin_append(&self, batches: Vec<Batch<u64>>) -> Result<Pending> {
-        self.ask(|| self.begin_append_with(&batches, Patience::Wait))
+        Ok(Pending {
+            shared: Arc::clone(&self.shared),
+            decided: self.ask(|| self.decide(&batches, Patience::Wait))?,
+        })
     }
 
-    pub(crate) fn begin_append_with(
+    /// Decides about batches, which are one commit.
+    pub(crate) fn decide(
         &self,
         batches: &[Batch<u64>],
         patience: Patience,
-    ) -> error::Result<Pending> {
+    ) -> error::Result<Decided> {
         self.shared.check_open()?;
         self.shared.options.limits.check_batches(batches)?;
-        let wanted: SmallVec<[_; 1]> = batches
-            .iter()
-            .map(|batch| Wanted {
-                stream: &batch.stream,
-                records: &batch.entries,
-                condition: batch.condition.as_ref(),
-            })
-            .collect();
+        match batches {
+            [batch] => self.decide_wanted(&[Wanted::of(batch)], patience),
+            _ => {
+                let wanted: Vec<_> = batches.iter().map(Wanted::of).collect();
+                self.decide_wanted(&wanted, patience)
+            }
+        }
+    }
+
+    #[inline]
+    fn decide_wanted(
+        &self,
+        wanted: &[Wanted<'_, NewEntry>],
+        patience: Patience,
+    ) -> error::Result<Decided> {
         let mut turn = self.shared.turn(patience)?;
-        let appended = turn.append(&wanted, self.shared.now());
+        let appended = turn.append(wanted, self.shared.now());
         let group = turn.unfinished().filter(|_| {
             let mut outcomes = turn.writer.scratch.outcomes.iter();
             !is_planted(Mistake::DuplicateNotWaitedFor)
                 || appended.is_ok() && outcomes.any(|outcome| !outcome.is_duplicate())
         });
         let answer = match appended {
-            Ok(()) => {
-                let mut outcomes = turn.writer.scratch.outcomes.iter().copied();
-                let receipt = |wanted: &Wanted<'_, _>| Receipt {
-                    outcomes: outcomes.by_ref().take(wanted.records.len()).collect(),
-                    durability: self.shared.options.durability,
-                };
-                Ok(wanted.iter().map(receipt).collect())
-            }
+            Ok(()) => Ok(self.receipts(wanted, &turn.writer.scratch.outcomes)),
             Err(Failure::Error(error)) => Err(error),
             Err(failure) => return Err(failure),
         };
         self.end_turn(turn);
-        Ok(Pending {
-            shared: Arc::clone(&self.shared),
-            answer,
-            group,
-        })
+        Ok(Decided { answer, group })
+    }
+
+    /// What became of batches, told for each of them.
+    #[inline]
+    fn receipts(&self, wanted: &[Wanted<'_, NewEntry>], mut outcomes: &[Outcome<u64>]) -> Receipts {
+        let mut receipts = Receipts::new();
+        for wanted in wanted {
+            let (of_batch, rest) = outcomes.split_at(wanted.records.len());
+            outcomes = rest;
+            receipts.push(Receipt {
+                outcomes: of_batch.to_vec(),
+                durability: self.shared.options.durability,
+            });
+        }
+        receipts
     }
 
     /// Gives the turn back, and sees to what can be done later.

@@ -6,3 +6,4 @@ mod life;
 mod read;
 
 pub use self::append::Pending;
+pub(crate) use self::append::{Decided, Receipts};
