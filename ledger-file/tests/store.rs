@@ -48,6 +48,16 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Does something with a new store, and without a runtime.
+fn in_store(durability: Durability, work: impl AsyncFnOnce(FileStore)) {
+    block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let store = FileStore::open_with(path, options(durability)).await;
+        work(store.unwrap()).await;
+    });
+}
+
 async fn work(durability: Durability) {
     let directory = tempfile::tempdir().unwrap();
     let store = FileStore::open_with(directory.path().join("log"), options(durability))
@@ -94,11 +104,7 @@ async fn it_works_on_a_runtime_of_several_threads() {
 #[test]
 fn an_append_that_nobody_waits_for_is_whole() {
     for durability in DURABILITIES {
-        block_on(async {
-            let directory = tempfile::tempdir().unwrap();
-            let store = FileStore::open_with(directory.path().join("log"), options(durability))
-                .await
-                .unwrap();
+        in_store(durability, async |store| {
             for key in 0..1_000 {
                 let mut append = pin!(store.append(batch(&key.to_string())));
                 let _given_up = append
@@ -123,11 +129,7 @@ fn an_append_that_nobody_waits_for_is_whole() {
 #[test]
 fn an_append_that_has_answered_is_not_made_again() {
     for durability in DURABILITIES {
-        block_on(async {
-            let directory = tempfile::tempdir().unwrap();
-            let store = FileStore::open_with(directory.path().join("log"), options(durability))
-                .await
-                .unwrap();
+        in_store(durability, async |store| {
             let entry = NewEntry::new(Payload::octets("once"));
             let mut append = store.append(Batch::new("s", vec![entry]));
             append.as_mut().await.unwrap();
@@ -311,11 +313,7 @@ fn a_scan_of_the_store_shows_what_one_of_its_log_shows() {
 
 #[test]
 fn a_scan_ends_where_it_is_told_to_and_gives_way_to_others_before() {
-    block_on(async {
-        let directory = tempfile::tempdir().unwrap();
-        let store = FileStore::open_with(directory.path(), options(Durability::Process))
-            .await
-            .unwrap();
+    in_store(Durability::Process, async |store| {
         fill_with_motley(&store).await;
         let stream = StreamName::from("s");
         for wanted in [1, 2, 500] {

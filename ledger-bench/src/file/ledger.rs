@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ledger_core::{Durability, Outcome, StreamName};
-use ledger_file::{FileOptions, Log, NewRecord};
+use ledger_file::{FileOptions, Log, NewRecord, RecordRef};
 use ledger_lap::{Engine, Number, Promise, Result};
 
 /// How many order keys there are.
@@ -36,19 +36,47 @@ impl<const KEYED: bool> Racing<KEYED> {
     }
 
     /// Shows entries behind `after` until `count` are shown or there are no more.
-    fn show(&self, after: u64, count: u64, mut visit: impl FnMut(&[u8])) -> Result<()> {
-        let mut damage = None;
-        self.log.scan(&self.stream, after, |record| {
-            match record.payload() {
-                Ok(payload) => visit(&payload),
-                Err(error) => damage = Some(error),
-            }
-            match record.id() - after < count && damage.is_none() {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            }
-        })?;
-        damage.map_or(Ok(()), |error| Err(error.into()))
+    fn show(&self, after: u64, count: u64, visit: impl FnMut(&[u8])) -> Result<()> {
+        let mut payloads = Payloads::new(after, count, visit);
+        self.log
+            .scan(&self.stream, after, |record| payloads.see(record))?;
+        payloads.finish()
+    }
+}
+
+/// Shows what records hold, until there were enough, or one is damaged.
+pub(super) struct Payloads<F> {
+    after: u64,
+    count: u64,
+    visit: F,
+    damage: Option<ledger_core::Error>,
+}
+
+impl<F: FnMut(&[u8])> Payloads<F> {
+    /// Of `count` records behind the id `after`.
+    pub(super) fn new(after: u64, count: u64, visit: F) -> Self {
+        Self {
+            after,
+            count,
+            visit,
+            damage: None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn see(&mut self, record: RecordRef<'_>) -> ControlFlow<()> {
+        match record.payload() {
+            Ok(payload) => (self.visit)(&payload),
+            Err(error) => self.damage = Some(error),
+        }
+        match record.id() - self.after < self.count && self.damage.is_none() {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        self.damage.map_or(Ok(()), |error| Err(error.into()))
     }
 }
 

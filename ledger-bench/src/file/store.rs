@@ -1,7 +1,6 @@
 //! Our own log through the asynchronous store: owned batches, entries lent or in owned pages, and a thread that waits for each future, or tasks of a
 //! runtime with two threads.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use ledger_file::FileStore;
 use ledger_lap::{Engine, InTasks, Promise, Result};
 use tokio::runtime::Builder;
 
-use super::ledger::options;
+use super::ledger::{Payloads, options};
 
 /// How many entries are read at a time.
 const PAGE: usize = 1_000;
@@ -32,20 +31,13 @@ pub(crate) struct Waiting<const OWNS: bool> {
 
 impl<const OWNS: bool> Waiting<OWNS> {
     /// Shows entries behind `after` where they lie, until `count` are shown or there are no more.
-    fn lend(&self, after: u64, count: u64, mut visit: impl FnMut(&[u8])) -> Result<()> {
-        let mut damage = None;
-        let shown = self.store.scan(&self.stream, after, |record| {
-            match record.payload() {
-                Ok(payload) => visit(&payload),
-                Err(error) => damage = Some(error),
-            }
-            match record.id() - after < count && damage.is_none() {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            }
-        });
+    fn lend(&self, after: u64, count: u64, visit: impl FnMut(&[u8])) -> Result<()> {
+        let mut payloads = Payloads::new(after, count, visit);
+        let shown = self
+            .store
+            .scan(&self.stream, after, |record| payloads.see(record));
         block_on(shown)?;
-        damage.map_or(Ok(()), |error| Err(error.into()))
+        payloads.finish()
     }
 
     /// Shows owned entries behind `after` until `count` are shown or there are no more.
