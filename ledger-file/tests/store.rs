@@ -337,3 +337,31 @@ fn a_scan_ends_where_it_is_told_to_and_gives_way_to_others_before() {
         }
     });
 }
+
+#[test]
+fn a_scan_gives_way_to_others_between_entries_that_have_expired() {
+    in_store(Durability::Process, async |store| {
+        let gone = || NewEntry::new(Payload::octets("x")).expires_at(Timestamp::from_micros(1));
+        for _ in 0..20 {
+            let entries = (0..5_000).map(|_| gone()).collect();
+            store.append(Batch::new("s", entries)).await.unwrap();
+        }
+        let entry = NewEntry::new(Payload::octets("retained"));
+        store.append(Batch::new("s", vec![entry])).await.unwrap();
+        let (mut ids, mut waits) = (Vec::new(), 0);
+        let stream = StreamName::from("s");
+        let mut scan = Box::pin(store.scan(&stream, 0, |record| {
+            ids.push(record.id());
+            ControlFlow::Continue(())
+        }));
+        let last = std::future::poll_fn(|context| {
+            let poll = scan.as_mut().poll(context);
+            waits += usize::from(poll.is_pending());
+            poll
+        });
+        assert_eq!(last.await.unwrap(), Some(100_001));
+        drop(scan);
+        assert_eq!(ids, [100_001]);
+        assert!(waits >= 3, "{waits}");
+    });
+}

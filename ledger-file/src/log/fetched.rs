@@ -85,6 +85,8 @@ impl Fetched {
                 return Ok(flow);
             }
         }
+        // Behind what was passed over, too.
+        *progress = self.progress;
         Ok(match self.is_all {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),

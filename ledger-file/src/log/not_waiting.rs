@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ledger_core::{Batch, Filter, NewEntry, Page, Payload, ReadOptions, StreamName};
+use ledger_core::{Batch, Filter, NewEntry, Page, Payload, ReadOptions, StreamName, Timestamp};
 use tempfile::TempDir;
 
 use super::{Log, Progress, RecordRef, follower};
@@ -407,4 +407,25 @@ fn a_scan_goes_on_in_the_stream_that_it_began_in_as_far_as_that_went_then() {
     });
     assert_eq!(flow.unwrap(), ControlFlow::Continue(()));
     assert!(ids.into_iter().eq(1_001..=ENTRIES));
+}
+
+#[test]
+fn a_scan_comes_to_its_end_behind_many_entries_that_have_expired_and_were_fetched() {
+    let site = site(100, true);
+    let gone = || NewEntry::new(Payload::octets("x")).expires_at(Timestamp::from_micros(1));
+    for _ in 0..70 {
+        let entries = (0..1_000).map(|_| gone()).collect();
+        site.log.append(Batch::new("s", entries)).unwrap();
+    }
+    let mut progress = Progress::behind(ENTRIES);
+    let flows: Vec<_> = std::iter::repeat_with(|| {
+        let fetched = site.log.fetch(&"s".into(), progress).unwrap();
+        let shown = fetched.show(&mut progress, |record| panic!("{} is over", record.id()));
+        shown.unwrap()
+    })
+    .take(10)
+    .take_while(ControlFlow::is_break)
+    .collect();
+    assert!((1..10).contains(&flows.len()), "{}", flows.len());
+    assert_eq!(progress.last(), None);
 }

@@ -175,12 +175,13 @@ impl Progress {
 }
 
 impl Shared {
-    /// Shows `each` the entries of a stream that it was not shown yet, until it says to stop. Notes how far that got, also
-    /// if it fails.
+    /// Shows `each` the entries of a stream that it was not shown yet, until it says to stop, or `ids_max` ids were looked
+    /// at. Goes on if none of that was so: then all were shown. Notes how far that got, also if it fails.
     pub(super) fn scan(
         &self,
         name: &StreamName,
         progress: &mut Progress,
+        ids_max: u64,
         patience: Patience,
         each: &mut impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
@@ -205,12 +206,20 @@ impl Shared {
             last: None,
             is_over: false,
         };
-        let scanned = scan.run(state.first.max(progress.after.saturating_add(1))..end);
+        let start = state.first.max(progress.after.saturating_add(1));
+        let part_end = end.min(start.saturating_add(ids_max));
+        let scanned = scan.run(start..part_end);
         let is_over = scan.is_over;
         if let Some(last) = scan.last {
             progress.note(last);
         }
-        scanned.map(|()| match is_over {
+        scanned?;
+        if is_over {
+            return Ok(ControlFlow::Break(()));
+        }
+        // What was passed over need not be looked at again.
+        progress.after = progress.after.max(part_end.saturating_sub(1));
+        Ok(match part_end < end {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         })

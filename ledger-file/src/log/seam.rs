@@ -23,6 +23,9 @@ use crate::disk::Patience;
 use crate::error::{self, Failure};
 use crate::format::Position;
 
+/// How many ids of a scan are looked at in one go, if nothing else ends it: most may be those of entries that have expired.
+const IDS_A_GO: u64 = 1 << 15;
+
 /// A group of commits that its caller has to lead.
 #[derive(Debug)]
 pub(crate) struct Lead {
@@ -127,7 +130,8 @@ impl Log {
         self.page(stream, options, patience)
     }
 
-    /// As [`scan`](Log::scan), of what was not shown yet. Goes on as long as there is something and `each` does not say to stop.
+    /// As [`scan`](Log::scan), of what was not shown yet, and no more than comes in one go: some may be left, also if `each`
+    /// does not say to stop. Goes on if nothing is.
     pub(crate) fn scan_with(
         &self,
         stream: &StreamName,
@@ -136,7 +140,8 @@ impl Log {
         mut each: impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
     ) -> error::Result<ControlFlow<()>> {
         self.enter(stream)?;
-        self.shared.scan(stream, progress, patience, &mut each)
+        self.shared
+            .scan(stream, progress, IDS_A_GO, patience, &mut each)
     }
 
     pub(crate) fn stat_with(

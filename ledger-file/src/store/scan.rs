@@ -21,9 +21,9 @@ impl FileStore {
     /// it says to stop. Answers the last id that was shown.
     ///
     /// This is [`Log::scan`](crate::Log::scan) for tasks, and the quickest way to read much: nothing is owned, so nothing is
-    /// allocated. `each` runs on the thread that polls, and must not wait for anything; after every 512 KiB of entries other tasks
-    /// get their turn. Expired entries are passed over, as are those that are trimmed or purged meanwhile, and marks are not
-    /// applied; [`read`](ledger_core::Store::read) applies them.
+    /// allocated. `each` runs on the thread that polls, and must not wait for anything; after every 512 KiB of entries, or 32,768
+    /// of them, other tasks get their turn. Expired entries are passed over, as are those that are trimmed or purged meanwhile,
+    /// and marks are not applied; [`read`](ledger_core::Store::read) applies them.
     ///
     /// ```
     /// # use std::ops::ControlFlow;

@@ -76,8 +76,9 @@ impl Log {
         // What was shown is not shown again when an index had to be made anew.
         let mut progress = Progress::behind(after);
         let _all_or_enough = self.ask(|| {
-            let wait = Patience::Wait;
-            self.shared.scan(stream, &mut progress, wait, &mut each)
+            let (all, wait) = (u64::MAX, Patience::Wait);
+            self.shared
+                .scan(stream, &mut progress, all, wait, &mut each)
         })?;
         Ok(progress.last())
     }
