@@ -1,5 +1,5 @@
-//! Our own log through the asynchronous store: owned batches, entries lent or in owned pages, and a thread that waits for each future, or tasks of a
-//! runtime with two threads.
+//! Our own log through the asynchronous store: owned batches, entries that are lent or in owned pages, and a thread that waits
+//! for each future, or tasks of a runtime with two threads.
 
 use std::path::Path;
 use std::pin::pin;

@@ -141,7 +141,7 @@ pub(super) fn damaged(id: u64, Malformed(reason): Malformed) -> ledger_core::Err
 /// How far somebody has got who is shown a stream as of one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
-    /// What was shown last, or is before all that is to be shown.
+    /// What is not behind this id was shown or passed over, or is not to be shown.
     after: u64,
     last: Option<u64>,
     /// The stream, and the id that it ends before: known since it was first looked at.
