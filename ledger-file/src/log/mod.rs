@@ -47,7 +47,7 @@ mod marks;
 mod merging;
 mod names;
 #[cfg(test)]
-mod not_waiting;
+pub(crate) mod not_waiting;
 mod notes;
 mod opening;
 mod packed;

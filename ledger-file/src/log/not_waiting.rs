@@ -1,13 +1,14 @@
 //! What is read by those who must not wait: nothing that was not in the system's cache a moment ago, however it is mapped; and
 //! nothing at all of what another process has written since.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ledger_core::{Batch, Filter, NewEntry, Page, Payload, ReadOptions, StreamName, Timestamp};
 use tempfile::TempDir;
@@ -37,14 +38,23 @@ struct FickleFile {
 #[derive(Debug, Default)]
 struct Mood {
     is_cold: AtomicBool,
-    /// How many calls there were that a disk may be waited for in.
-    waits: AtomicU64,
 }
 
-impl Mood {
-    fn wait(&self) {
-        self.waits.fetch_add(1, Ordering::Relaxed);
-    }
+thread_local! {
+    /// How many calls this thread has made that a disk may be waited for in.
+    static WAITS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn wait() {
+    WAITS.set(WAITS.get() + 1);
+}
+
+/// Does something, and sees to it that no disk can have been waited for on this thread.
+pub(crate) fn without_waiting<T>(work: impl FnOnce() -> T) -> T {
+    let before = WAITS.get();
+    let done = work();
+    assert_eq!(WAITS.get(), before);
+    done
 }
 
 impl Fickle {
@@ -63,19 +73,19 @@ impl Fickle {
 
 impl Disk for Fickle {
     fn list(&self) -> io::Result<Vec<String>> {
-        self.mood.wait();
+        wait();
         self.directory.list()
     }
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        self.mood.wait();
+        wait();
         Ok(self.fickle(self.directory.create(name)?))
     }
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn DiskFile>> {
-        self.mood.wait();
+        wait();
         Ok(self.fickle(self.directory.open(name, access)?))
     }
     fn len(&self, name: &str) -> io::Result<u64> {
-        self.mood.wait();
+        wait();
         self.directory.len(name)
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -91,7 +101,7 @@ impl Disk for Fickle {
         self.directory.lock(name)
     }
     fn look_at_lock(&self, name: &str) -> io::Result<Option<Box<dyn LockView>>> {
-        self.mood.wait();
+        wait();
         self.directory.look_at_lock(name)
     }
     fn map_stage(&self, name: &str, area_bytes: usize) -> io::Result<Box<dyn Stage>> {
@@ -109,7 +119,7 @@ impl DiskFile for FickleFile {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             Patience::Now => {}
-            Patience::Wait => self.mood.wait(),
+            Patience::Wait => wait(),
         }
         self.file.read_at(buf, offset, patience)
     }
@@ -144,6 +154,14 @@ struct Site {
     log: Log,
     mood: Arc<Mood>,
     place: TempDir,
+}
+
+/// A log of so many entries of the stream `s`, on a disk of whose files nothing is said to be cached, and its place. Nothing
+/// is mapped, so that whatever is read is counted.
+pub(crate) fn cold_log() -> (Log, TempDir, u64) {
+    let site = site(100, false);
+    site.mood.is_cold.store(true, Ordering::Relaxed);
+    (site.log, site.place, ENTRIES)
 }
 
 fn key(id: u64) -> String {
@@ -203,10 +221,7 @@ impl Site {
 
     /// As [`read`](Self::read), and sees to it that no disk can have been waited for.
     fn read_now(&self, options: &ReadOptions<u64>) -> Option<Page<u64>> {
-        let before = self.mood.waits.load(Ordering::Relaxed);
-        let page = self.read(options, Patience::Now);
-        assert_eq!(self.mood.waits.load(Ordering::Relaxed), before);
-        page
+        without_waiting(|| self.read(options, Patience::Now))
     }
 
     fn read(&self, options: &ReadOptions<u64>, patience: Patience) -> Option<Page<u64>> {
@@ -222,11 +237,8 @@ impl Site {
         each: impl FnMut(RecordRef<'_>) -> ControlFlow<()>,
     ) -> Option<ControlFlow<()>> {
         let stream = StreamName::from("s");
-        let before = self.mood.waits.load(Ordering::Relaxed);
         let scan = || self.log.scan_with(&stream, progress, Patience::Now, each);
-        let flow = self.log.ask_now(scan).unwrap();
-        assert_eq!(self.mood.waits.load(Ordering::Relaxed), before);
-        flow
+        without_waiting(|| self.log.ask_now(scan).unwrap())
     }
 
     fn read_cold(&self, options: &ReadOptions<u64>) -> Option<Page<u64>> {

@@ -135,3 +135,56 @@ async fn others_first() {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::task::{Context, Wake, Waker};
+
+    use ledger_core::{ReadOptions, Store};
+
+    use super::*;
+    use crate::log::not_waiting::{cold_log, without_waiting};
+
+    /// Polls a future to its end on this thread, which waits for nothing but to be woken.
+    fn polled<T>(future: impl Future<Output = T>) -> T {
+        struct Bell(mpsc::Sender<()>);
+        impl Wake for Bell {
+            fn wake(self: Arc<Self>) {
+                // Nobody listens any more once the future has ended.
+                let _ = self.0.send(());
+            }
+        }
+        let (ring, rung) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Bell(ring)));
+        let mut future = pin!(future);
+        loop {
+            let mut context = Context::from_waker(&waker);
+            match without_waiting(|| future.as_mut().poll(&mut context)) {
+                Poll::Ready(value) => return value,
+                Poll::Pending => rung.recv().unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_cached_is_read_on_another_thread_than_the_one_that_polls() {
+        let (log, _place, entries) = cold_log();
+        let store = FileStore::over(Arc::new(log), None, None);
+        let stream = StreamName::from("s");
+        let mut shown = 0;
+        let scan = store.scan(&stream, 0, |_| {
+            shown += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!(polled(scan).unwrap(), Some(entries));
+        assert_eq!(shown, entries);
+        let options = ReadOptions::new().after(entries / 2).limit(100);
+        assert_eq!(
+            polled(store.read(&stream, &options)).unwrap().entries.len(),
+            100
+        );
+    }
+}
