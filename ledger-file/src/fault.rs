@@ -54,8 +54,10 @@ pub(crate) enum Mistake {
     RecoveredNotSynced,
     /// Recovery syncs what it read without writing it again: a sync that had failed before leaves nothing to do.
     RecoveredNotWrittenAgain,
-    /// The dedup keys of a full segment do not come into the set that answers for it.
-    SealedKeysForgotten,
+    /// A new set of dedup keys answers for what was appended before it began.
+    OlderKeysForgotten,
+    /// A set of dedup keys begins without those of the active index.
+    ActiveKeysForgotten,
     /// A sync of zeroes ahead of the writer fails, and nobody is told.
     ZeroesSyncPassedOver,
     /// A sync of a full segment that failed is made again, and believed.

@@ -9,7 +9,8 @@ use ledger_core::Direction;
 use crate::disk::{DiskFile, FileMap, Patience};
 use crate::format::{Position, StreamNumber};
 use crate::index::{
-    Change, IndexError, KeyHash, KeyHasher, Layer, Layers, Look, Merge, Origin, SealedIndex, Span,
+    Change, IndexError, KeyHash, KeyHasher, Known, Layer, Layers, Look, Merge, Origin, SealedIndex,
+    Span,
 };
 
 const ORIGIN: Origin = Origin {
@@ -91,7 +92,7 @@ fn ask_stream(look: &Look<'_>, stream: StreamNumber) {
     ] {
         let _either = look.newest_change(stream, change);
     }
-    let _either = look.dedup_keys(stream, &[key()], &mut Vec::new());
+    let _either = look.dedup_keys(stream, &[key()], &Known::default(), &mut Vec::new());
     let _either = look.name(key(), |_| Ok::<_, IndexError>(None::<()>));
     let _either = look.checkpoint(key(), |_| Ok::<_, IndexError>(None::<()>));
     let _either = look.checkpoint_names(stream, Some("a"), 100);

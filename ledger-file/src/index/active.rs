@@ -10,6 +10,7 @@ use std::ops::Range;
 use ledger_core::Direction;
 use smallvec::SmallVec;
 
+use super::bins::Bins;
 use super::change::{Change, ChangeKind, ChangeRow, Topic};
 use super::column::Column;
 use super::hash::{KeyHash, stream_tag};
@@ -17,7 +18,6 @@ use super::latest::Latest;
 use super::names::Names;
 use super::postings::{NUMBERS_MAX, Posting, Postings};
 use super::runs::{Run, Runs};
-use super::together::select;
 use super::{Origin, Spot, Start, Stretch, Window};
 use crate::format::{Position, StreamNumber};
 
@@ -35,7 +35,7 @@ pub(crate) struct ActiveIndex {
     /// The ordinals of each order key.
     pub(super) order_keys: Postings,
     /// The ordinal of each dedup key.
-    pub(super) dedup_keys: Latest,
+    pub(super) dedup_keys: Bins,
     /// The records about each name of a stream.
     pub(super) name_records: Latest,
     /// The records about each checkpoint.
@@ -68,6 +68,11 @@ impl ActiveIndex {
         self.origin
     }
 
+    /// Where what it is of begins.
+    pub(crate) fn start(&self) -> Position {
+        Position::new(self.origin.segment, self.origin.from)
+    }
+
     /// An empty index of what will be behind `origin`.
     pub(crate) fn new(origin: Origin) -> Self {
         Self {
@@ -77,7 +82,7 @@ impl ActiveIndex {
             runs: Runs::default(),
             runs_by_stream: Postings::default(),
             order_keys: Postings::default(),
-            dedup_keys: Latest::default(),
+            dedup_keys: Bins::default(),
             name_records: Latest::default(),
             checkpoint_records: Latest::default(),
             changes: BTreeSet::new(),
@@ -137,7 +142,9 @@ impl ActiveIndex {
         let first = self.entries();
         let numbered = || (first..).zip(keys);
         let dedup_key = |(ordinal, keys): (u32, &EntryKeys)| Some((keys.dedup?.0, ordinal));
-        self.dedup_keys.push_all(numbered().filter_map(dedup_key));
+        for (tag, ordinal) in numbered().filter_map(dedup_key) {
+            self.dedup_keys.push(tag, ordinal);
+        }
         for (ordinal, keys) in numbered() {
             self.push_order_key(ordinal, *keys);
             self.push_expiry(ordinal, *keys);
@@ -358,10 +365,15 @@ impl ActiveIndex {
         }
     }
 
-    /// The ordinals of dedup keys before `bound`, each with the index of its hash.
-    pub(super) fn dedup_keys(&self, hashes: &[KeyHash], bound: u32) -> Vec<(usize, u32)> {
+    /// The ordinals of some dedup keys before `bound`, each with the index of its hash.
+    pub(super) fn dedup_keys(
+        &self,
+        hashes: &[KeyHash],
+        some: impl Iterator<Item = usize>,
+        bound: u32,
+    ) -> Vec<(usize, u32)> {
         let mut found = Vec::new();
-        for index in select(hashes, |hashes| self.dedup_keys.maybe(hashes)) {
+        for index in some {
             let ordinals = self.dedup_keys.get(hashes[index].0);
             found.extend(ordinals.map(|ordinal| (index, ordinal)));
         }

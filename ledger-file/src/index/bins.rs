@@ -12,6 +12,7 @@ pub(super) struct Bins {
     ends: Vec<u32>,
     /// Word `n` of all chunks is the place `n`.
     chunks: Column<Chunk>,
+    len: usize,
 }
 
 /// What a bin grows by: the place where the chunk before it ended, then pairs. A pair is a tag above the complement of a
@@ -60,6 +61,11 @@ impl Bins {
         }
     }
 
+    /// How many pairs were added.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Adds a pair; `place` is greater than all places before.
     #[inline]
     pub(super) fn push(&mut self, tag: u32, place: u32) {
@@ -70,6 +76,7 @@ impl Bins {
         let bin = self.bin(tag);
         self.chunks[end as usize / CHUNK][end as usize % CHUNK] = pair(tag, place);
         self.ends[bin] = end + 1;
+        self.len += 1;
     }
 
     /// Begins another chunk for the bin of `tag`, and tells the place of its first pair.

@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 use super::active::{ActiveIndex, Candidates, NO_STREAM};
 use super::change::{Change, ChangeKind};
 use super::hash::KeyHash;
-use super::lately::Among;
 use super::sealed::SealedIndex;
 use super::{IndexError, Means, Origin, Spot, Stretch, Window};
 use crate::format::{Position, StreamNumber};
@@ -28,11 +27,6 @@ impl Layer {
             Self::Memory(index) => read(index).origin,
             Self::Sealed(index) => index.origin(),
         }
-    }
-
-    /// Whether it is asked for dedup keys [together with others](Among).
-    pub(super) fn is_among_others(&self) -> bool {
-        matches!(self, Self::Sealed(index) if index.is_among_others())
     }
 
     /// Whether it is known in memory that no key and no name with that hash is here.
@@ -177,22 +171,29 @@ impl<'a> LayerAt<'a> {
         }
     }
 
-    /// Shows `visit` each ordinal that may have a dedup key of one of `hashes`, with the index of the hash.
+    /// Shows `visit` each ordinal that may have a dedup key of one of `hashes`, with the index of the hash. No other than
+    /// `some` of them can be here, if that is known.
     pub(super) fn dedup_keys(
         &self,
-        among: &mut Among<'a>,
+        hashes: &[KeyHash],
+        some: Option<&[usize]>,
         mut visit: impl FnMut(usize, u32) -> Result<()>,
     ) -> Result<()> {
         match self.layer {
             Layer::Memory(index) => {
+                let index = read(index);
+                let found = match some {
+                    Some(some) => index.dedup_keys(hashes, some.iter().copied(), self.bound),
+                    None => index.dedup_keys(hashes, 0..hashes.len(), self.bound),
+                };
                 // Whoever is shown one may ask the index again, which must not be held then.
-                let found = read(index).dedup_keys(among.hashes(), self.bound);
+                drop(index);
                 for (position, ordinal) in found {
                     visit(position, ordinal)?;
                 }
                 Ok(())
             }
-            Layer::Sealed(index) => index.dedup_keys(among, self.means, visit),
+            Layer::Sealed(index) => index.dedup_keys(hashes, some, self.means, visit),
         }
     }
 

@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 use super::active::{CANDIDATES, Candidates};
 use super::change::{Change, ChangeKind};
 use super::hash::KeyHash;
-use super::lately::Among;
 use super::layer::{Layer, LayerAt, Placed};
+use super::recent::Known;
 use super::sealed::SealedIndex;
 use super::{IndexError, Means, Spot, Stretch, Window};
 use crate::disk::Patience;
@@ -212,7 +212,7 @@ fn count(stretches: &[Stretch]) -> usize {
 // By keys that the log has to confirm.
 impl Look<'_> {
     /// Finds all entries of `stream` with a dedup key of one of `hashes`, each with the index of its hash: the newest
-    /// first. The log has to confirm them.
+    /// first. The log has to confirm them. What is `known` of the hashes spares looks.
     ///
     /// # Errors
     /// Those of the files.
@@ -220,15 +220,15 @@ impl Look<'_> {
         &self,
         stream: StreamNumber,
         hashes: &[KeyHash],
+        known: &Known,
         out: &mut Vec<(usize, Spot)>,
     ) -> Result<()> {
-        let mut among = Among::new(hashes);
-        let lacks = |layer: &Layer| match hashes {
-            [hash] => !layer.is_among_others() && layer.lacks(*hash),
-            _ => false,
+        let lacks = |placed: &Placed| match known.of(placed.start) {
+            Some(some) => some.is_empty(),
+            None => matches!(hashes, [hash] if placed.layer.lacks(*hash)),
         };
         for layer in self.newest_without(lacks) {
-            layer.dedup_keys(&mut among, |index, ordinal| {
+            layer.dedup_keys(hashes, known.of(layer.start()), |index, ordinal| {
                 let spot = layer.spot(stream, ordinal)?;
                 out.extend(spot.map(|spot| (index, spot)));
                 Ok(())
@@ -275,7 +275,7 @@ impl Look<'_> {
         candidates: impl Fn(&LayerAt<'_>, usize) -> Result<Candidates>,
         mut take: impl FnMut(Position) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
-        let layers: SmallVec<[_; 32]> = self.newest_without(|it| it.lacks(hash)).collect();
+        let layers: SmallVec<[_; 32]> = self.newest_without(|it| it.layer.lacks(hash)).collect();
         for (nth, layer) in layers.iter().enumerate() {
             if nth == 1 {
                 self.announce_record(hash, &layers[nth..])?;
@@ -426,9 +426,9 @@ impl<'a> Look<'a> {
 
     /// The layers, newest first, without those that have no answer, as is known in memory: most of them. The processor guesses
     /// so, and loads what is looked at in memory for several at the same time.
-    fn newest_without(&self, lacks: impl Fn(&Layer) -> bool) -> impl Iterator<Item = LayerAt<'a>> {
+    fn newest_without(&self, lacks: impl Fn(&Placed) -> bool) -> impl Iterator<Item = LayerAt<'a>> {
         let indices = (0..self.layers.len()).rev();
-        let indices = indices.filter(move |index| !lacks(&self.layers[*index].layer));
+        let indices = indices.filter(move |index| !lacks(&self.layers[*index]));
         indices.filter_map(|index| self.layer(index))
     }
 

@@ -8,8 +8,8 @@
 //! [`SealedIndex`]. [`Layers`] are all of them, oldest first; a [`Look`] at them answers questions, and where those go to
 //! many files, `waves` ask the disk for all of them before the first is waited for.
 //!
-//! Most questions are about what is nowhere. The index in memory knows that by what it has `seen`, a file by its `filter`, and
-//! several that were sealed `lately` by what they share.
+//! Most questions are about what is nowhere. The index in memory knows that of names by what it has `seen`, a file by its
+//! `filter`; of dedup keys whoever appends knows it by what was appended in `recent` time.
 
 mod active;
 mod batch_keys;
@@ -19,12 +19,12 @@ mod column;
 mod filter;
 mod glance;
 mod hash;
-mod lately;
 mod latest;
 mod layer;
 mod layers;
 mod names;
 mod postings;
+mod recent;
 mod runs;
 pub(crate) mod sealed;
 mod seen;
@@ -44,9 +44,9 @@ pub(crate) use active::{ActiveIndex, EntryKeys};
 pub(crate) use batch_keys::BatchKeys;
 pub(crate) use change::{Change, ChangeKind};
 pub(crate) use hash::{KeyHash, KeyHasher};
-pub(crate) use lately::Lately;
 pub(crate) use layer::Layer;
 pub(crate) use layers::{Layers, Look};
+pub(crate) use recent::{Known, Recent};
 pub(crate) use sealed::{Merge, MergeError, SealedIndex, Span};
 
 use crate::disk::Patience;

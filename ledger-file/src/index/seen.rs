@@ -1,8 +1,8 @@
 //! Which tags were seen: a quick "no" for nearly every tag that was not.
 //!
 //! Eight to sixteen bits a tag, of which four are set, all of them in the same half of a line of the processor's cache (a split
-//! block Bloom filter: Putze, Sanders and Singler, 2007). That is an eighth of what the tags and their places take, or half of
-//! that: so a look at it costs less than one at them.
+//! block Bloom filter: Putze, Sanders and Singler, 2007). That is a quarter of what the tags take in memory, or half of it: so a
+//! look at it costs less than one at them.
 
 use std::hint::black_box;
 
@@ -27,37 +27,27 @@ const WORD_BYTES: usize = size_of::<u64>();
 /// With as many tags a block, one of forty tags that were never added is a "maybe"; with half as many one of four hundred.
 const TAGS_A_BLOCK_MAX: usize = 32;
 
-const BLOCKS_MIN: usize = 128;
-
 /// How many times as much room the next set has when one is full.
 const WIDER: usize = 2;
 
 impl Seen {
     /// An empty set with room for that many tags.
     pub(super) fn with_room(tags: usize) -> Self {
-        let blocks = tags.div_ceil(TAGS_A_BLOCK_MAX).max(BLOCKS_MIN);
+        let blocks = tags.div_ceil(TAGS_A_BLOCK_MAX);
         Self {
             blocks: Memory::zeroed(blocks.next_power_of_two() * size_of::<Block<Word>>()),
             tags: 0,
         }
     }
 
-    /// An empty set with as much room.
-    pub(super) fn with_same_room(&self) -> Self {
-        match self.room() {
-            0 => Self::default(),
-            room => Self::with_room(room),
-        }
-    }
-
-    /// An empty set with more room, for `tags` more at least: so much that little is added again and again.
-    pub(super) fn wider(&self, tags: usize) -> Self {
-        Self::with_room((WIDER * self.room()).max(self.tags + tags))
+    /// An empty set with more room: so much that little is added again and again.
+    pub(super) fn wider(&self) -> Self {
+        Self::with_room((WIDER * self.room()).max(1))
     }
 
     /// How many tags there is room for.
     #[inline]
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         self.blocks().len() * TAGS_A_BLOCK_MAX
     }
 
@@ -94,19 +84,45 @@ impl Seen {
         }
     }
 
-    /// Which of up to [`TOGETHER`](super::together::TOGETHER) tags may have been added, each as a bit. What is looked at is loaded
-    /// into the processor's cache before, in a loop that does nothing else, so that it waits for many at once.
+    /// Which of up to [`TOGETHER`](super::together::TOGETHER) tags may have been added, each as a bit.
     #[inline]
     pub(super) fn maybe(&self, hashes: &[KeyHash]) -> u64 {
+        self.load(hashes);
+        let bits = hashes.iter().zip(0..);
+        bits.fold(0, |all, (KeyHash(tag), bit)| {
+            all | u64::from(self.may_have(*tag)) << bit
+        })
+    }
+
+    /// As [`maybe`](Self::maybe), and adds them, one after the other; there is room for them.
+    #[inline]
+    pub(super) fn see(&mut self, hashes: &[KeyHash]) -> u64 {
+        self.load(hashes);
+        self.tags += hashes.len();
+        let words: &mut [Word] = self.blocks.as_chunks_mut().0;
+        let blocks: &mut [Block<Word>] = words.as_chunks_mut().0;
+        let mut all = 0;
+        for (KeyHash(tag), bit) in hashes.iter().zip(0..) {
+            let block = &mut blocks[index(*tag, blocks.len())];
+            let mut missing = 0;
+            for (word, bit) in block.iter_mut().zip(bits(*tag)) {
+                let before = u64::from_ne_bytes(*word);
+                missing |= bit & !before;
+                *word = (before | bit).to_ne_bytes();
+            }
+            all |= u64::from(missing == 0) << bit;
+        }
+        all
+    }
+
+    /// Loads what will be looked at into the processor's cache, in a loop that does nothing else, so that it waits for many at once.
+    #[inline]
+    fn load(&self, hashes: &[KeyHash]) {
         let blocks = self.blocks();
         let looked_at = hashes
             .iter()
             .filter_map(|KeyHash(tag)| blocks.get(index(*tag, blocks.len())));
         black_box(looked_at.fold(0, |all, block| all ^ u64::from_ne_bytes(block[0])));
-        let bits = hashes.iter().zip(0..);
-        bits.fold(0, |all, (KeyHash(tag), bit)| {
-            all | u64::from(self.may_have(*tag)) << bit
-        })
     }
 
     /// Whether the tag may have been added.

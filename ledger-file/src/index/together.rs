@@ -17,7 +17,8 @@ pub(super) fn select(
 }
 
 /// Which bits are set, lowest first.
-fn ones(bits: u64) -> impl Iterator<Item = usize> {
+#[inline]
+pub(super) fn ones(bits: u64) -> impl Iterator<Item = usize> {
     let some = |bits: u64| (bits != 0).then_some(bits);
     let all = std::iter::successors(some(bits), move |bits| some(bits & (bits - 1)));
     all.map(|bits| bits.trailing_zeros() as usize)

@@ -61,6 +61,7 @@ impl Turn<'_> {
         batches: &[Wanted<'_, R>],
         now: Timestamp,
     ) -> Result<()> {
+        self.writer.scratch.begin();
         if let [batch] = batches
             && self.goes_on(batch, now)?
         {

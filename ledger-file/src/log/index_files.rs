@@ -155,7 +155,7 @@ impl Shared {
         sealed::write(index, to, &*file).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         self.disk.sync_directory().map_err(failed)?;
-        let index = SealedIndex::of_written(file, index, to, &self.lately);
+        let index = SealedIndex::open(file, index.origin(), to);
         Ok(Layer::Sealed(Arc::new(index)))
     }
 }

@@ -1,6 +1,7 @@
 //! Deciding what becomes of the entries that are to be appended to a stream: which are new, and which it holds already.
 
 use std::ops::Range;
+use std::sync::PoisonError;
 
 use ledger_core::{Outcome, Timestamp};
 use smallvec::SmallVec;
@@ -10,7 +11,7 @@ use super::evidence::{AsOf, Holder};
 use super::writer::{Subject, Turn};
 use crate::error::Result;
 use crate::format::{NewRecord, StreamNumber};
-use crate::index::{BatchKeys, EntryKeys, KeyHash};
+use crate::index::{BatchKeys, EntryKeys, KeyHash, Known};
 
 /// What will be appended to one stream.
 #[derive(Debug)]
@@ -38,13 +39,36 @@ pub(super) struct Scratch {
     /// The dedup keys of the batch that is decided about, and which of its entries have them.
     hashes: Vec<KeyHash>,
     hashed: Vec<u32>,
+    /// What is known of them, if they were looked for.
+    known: Known,
+    is_known: bool,
     batch_keys: BatchKeys,
 }
 
+/// So many keys are looked for among those before them, one by one.
+const LOOKED_FOR_MAX: usize = 32;
+
 impl Scratch {
+    /// Begins an append.
+    pub(super) fn begin(&mut self) {
+        self.clear();
+        self.is_known = false;
+    }
+
+    /// Forgets what was decided, and begins with the first batch again.
     pub(super) fn clear(&mut self) {
         self.outcomes.clear();
         self.keys.clear();
+    }
+
+    /// Whether two of the hashed dedup keys may be the same.
+    fn may_be_twice(&mut self) -> bool {
+        let again = self.known.again();
+        if again.len() > LOOKED_FOR_MAX {
+            return self.batch_keys.may_be_twice(&self.hashes);
+        }
+        let is_again = |index: &usize| self.hashes[..*index].contains(&self.hashes[*index]);
+        again.iter().any(is_again)
     }
 
     /// Says that `count` entries get the ids behind `head`.
@@ -75,7 +99,6 @@ impl Turn<'_> {
         if batch.condition.is_some() || batch.records.is_empty() {
             return Ok(false);
         }
-        self.writer.scratch.clear();
         self.hash_keys(batch.records, number);
         if !self.writer.scratch.hashes.is_empty() && self.may_repeat(batch, now)? {
             return Ok(false);
@@ -89,22 +112,40 @@ impl Turn<'_> {
     /// Where an index has another key with the same hash the log is asked at once: in a large log many a batch has such
     /// a key, and would be decided about again for nothing.
     fn may_repeat<R: AsRecord>(&mut self, batch: &Wanted<'_, R>, now: Timestamp) -> Result<bool> {
+        self.see();
         let Some(last) = self.last(batch.stream) else {
             return Ok(true);
         };
         let (view, scratch) = (self.view(), &self.writer.scratch);
         let as_of = AsOf::new(&view, last, now);
         let mut candidates = Vec::new();
-        view.look()
-            .dedup_keys(last.state.number, &scratch.hashes, &mut candidates)?;
+        view.look().dedup_keys(
+            last.state.number,
+            &scratch.hashes,
+            &scratch.known,
+            &mut candidates,
+        )?;
         for (at, spot) in candidates {
             let record = batch.records[scratch.hashed[at] as usize].as_record();
             if as_of.retained_holder(spot, record.dedup_key)? != Holder::Other {
                 return Ok(true);
             }
         }
-        let scratch = &mut self.writer.scratch;
-        Ok(scratch.batch_keys.may_be_twice(&scratch.hashes))
+        Ok(self.writer.scratch.may_be_twice())
+    }
+
+    /// Finds out what is known of the hashed dedup keys. Once for each: when asked again, all of them would have been seen.
+    fn see(&mut self) {
+        let writer = &mut *self.writer;
+        let (scratch, recent) = (&mut writer.scratch, &mut writer.recent);
+        if std::mem::replace(&mut scratch.is_known, true) {
+            return;
+        }
+        if !recent.has_room(scratch.hashes.len()) {
+            let active = writer.active.read().unwrap_or_else(PoisonError::into_inner);
+            recent.make_room(&active, scratch.hashes.len());
+        }
+        recent.see(&scratch.hashes, &mut scratch.known);
     }
 }
 
@@ -250,6 +291,9 @@ impl Turn<'_> {
         scratch
             .outcomes
             .resize(plan.outcomes + batch.records.len(), undecided);
+        self.see();
+        // The next batch has others.
+        self.writer.scratch.is_known = false;
         if plan.subject.state.head == 0 {
             return Ok(0);
         }
@@ -265,8 +309,12 @@ impl Turn<'_> {
         let (view, state) = (self.view(), plan.subject.state);
         let mut candidates = Vec::new();
         let scratch = &mut self.writer.scratch;
-        view.look()
-            .dedup_keys(state.number, &scratch.hashes, &mut candidates)?;
+        view.look().dedup_keys(
+            state.number,
+            &scratch.hashes,
+            &scratch.known,
+            &mut candidates,
+        )?;
         let mut known = 0;
         for (at, spot) in candidates {
             let index = scratch.hashed[at] as usize;

@@ -24,7 +24,7 @@ use super::writer::Writer;
 use crate::disk::{Disk, LockGuard, Patience};
 use crate::error::{Fault, Result};
 use crate::format::{LogId, Position};
-use crate::index::{KeyHasher, Lately};
+use crate::index::KeyHasher;
 use crate::options::FileOptions;
 use crate::sync::plain::OnceLock;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -48,8 +48,6 @@ pub(super) struct Shared {
     pub(super) durable: AtomicU64,
     pub(super) crowd: Crowd,
     pub(super) ahead: Ahead,
-    /// What indexes share that this process sealed.
-    pub(super) lately: Lately,
     /// Shared by all packed segments.
     pub(super) kept_blocks: Arc<KeptBlocks>,
     /// Why the last flush failed, until somebody has set right what rested on it.
@@ -111,7 +109,6 @@ impl Shared {
             durable: AtomicU64::new(end),
             crowd: Crowd::default(),
             ahead,
-            lately: Lately::default(),
             kept_blocks: Arc::default(),
             broken: Mutex::new(None),
             is_broken: AtomicBool::new(false),

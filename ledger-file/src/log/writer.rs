@@ -16,7 +16,7 @@ use super::view::View;
 use crate::disk::{DiskFile, Patience};
 use crate::error::{Failure, Result};
 use crate::format::{Position, SegmentHeader, StreamNumber};
-use crate::index::ActiveIndex;
+use crate::index::{ActiveIndex, Recent};
 use crate::sync::{MutexGuard, RwLock};
 
 /// What the one who writes needs, and nobody else.
@@ -52,6 +52,8 @@ pub(super) struct Writer {
     pub(super) wants_tidying: bool,
     /// Whether somebody was told to make the next segment.
     pub(super) has_asked_for_next: bool,
+    /// Which dedup keys were appended lately.
+    pub(super) recent: Recent,
     pub(super) scratch: Scratch,
 }
 
@@ -107,6 +109,7 @@ impl Writer {
             is_sealed: false,
             wants_tidying: false,
             has_asked_for_next: false,
+            recent: Recent::default(),
             scratch: Scratch::default(),
         }
     }

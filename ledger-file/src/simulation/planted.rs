@@ -297,7 +297,8 @@ found! {
     a_stage_that_is_not_replayed: StageNotReplayed, crashes(STAGED);
     a_recovery_that_serves_what_is_not_synced: RecoveredNotSynced, crashes(STAGED);
     dedup_keys_that_are_not_read_again: DedupNotRebuilt, crashes(SYNC);
-    dedup_keys_that_are_forgotten_when_they_are_sealed: SealedKeysForgotten, crashes(SYNC);
+    older_dedup_keys_that_are_forgotten: OlderKeysForgotten, crashes(SYNC);
+    active_dedup_keys_that_are_forgotten: ActiveKeysForgotten, crashes(SYNC);
     removals_that_are_not_read_again: RemovalsNotRebuilt, crashes(SYNC);
     a_clock_that_is_believed: ClockTrusted, crashes(SYNC);
     a_sync_that_is_tried_again: SyncRetried, trouble(SYNC, DiskCall::Sync, Trouble::Io);

@@ -15,7 +15,6 @@ use crate::index::active::{CANDIDATES, Candidates};
 use crate::index::change::{Change, ChangeKind, ChangeRow, Topic};
 use crate::index::filter::Grain;
 use crate::index::hash::{KeyHash, changes_tag, mix, stream_tag};
-use crate::index::lately::Among;
 use crate::index::{Means, Spot, Start, Stretch, Window};
 
 impl SealedIndex {
@@ -216,14 +215,14 @@ impl SealedIndex {
         rows.into_iter().flatten()
     }
 
-    pub(in crate::index) fn dedup_keys<'a>(
-        &'a self,
-        among: &mut Among<'a>,
+    pub(in crate::index) fn dedup_keys(
+        &self,
+        hashes: &[KeyHash],
+        some: Option<&[usize]>,
         means: Means,
         mut visit: impl FnMut(usize, u32) -> Result<()>,
     ) -> Result<()> {
-        let hashes = among.hashes();
-        self.candidates(among, means, |index| {
+        self.candidates(hashes, some, means, |index| {
             // Every index is asked, and hardly any has it: what is looked at for nothing should not stay.
             let ordinals = self.blocks(means.in_passing())?.facts(
                 Section::DedupKeys,

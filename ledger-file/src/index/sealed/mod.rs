@@ -35,10 +35,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use blocks::{Blocks, Contents, Result};
 use layout::FILTERS;
 
-use super::ActiveIndex;
 use super::filter::{Filter, Grain};
 use super::hash::KeyHash;
-use super::lately::{self, Among, Lately};
 use super::together::select;
 use super::{Means, Origin};
 use crate::disk::DiskFile;
@@ -58,8 +56,6 @@ pub(crate) struct SealedIndex {
     contents: OnceLock<Box<Contents>>,
     /// How many questions found nothing here that the filter of each grain would have answered, had it been there.
     in_vain: [AtomicU32; FILTERS],
-    /// The dedup keys of those that were sealed lately, itself among them, if that is known.
-    lately: Option<Arc<lately::Sealed>>,
 }
 
 /// How many questions in vain are cheaper than reading the filter.
@@ -78,21 +74,6 @@ impl SealedIndex {
             span,
             contents: OnceLock::new(),
             in_vain: [const { AtomicU32::new(0) }; FILTERS],
-            lately: None,
-        }
-    }
-
-    /// Takes `file` for what was just [written](write) of `index`, which is one of those of `lately` from now on.
-    pub(crate) fn of_written(
-        file: Arc<dyn DiskFile>,
-        index: &ActiveIndex,
-        to: u32,
-        lately: &Lately,
-    ) -> Self {
-        let tags = || index.dedup_keys.tags_of_places();
-        Self {
-            lately: lately.add(tags().count(), tags()),
-            ..Self::open(file, index.origin, to)
         }
     }
 
@@ -157,23 +138,20 @@ impl SealedIndex {
         Ok(filter.is_none_or(|it| it.may_have(tag)))
     }
 
-    /// Shows `visit` the indices of the dedup keys that may be here.
-    fn candidates<'a>(
-        &'a self,
-        among: &mut Among<'a>,
+    /// Shows `visit` the indices of the dedup keys that may be here: of all, or of `some`.
+    fn candidates(
+        &self,
+        hashes: &[KeyHash],
+        some: Option<&[usize]>,
         means: Means,
         visit: impl FnMut(usize) -> Result<()>,
     ) -> Result<()> {
-        let hashes = among.hashes();
-        match self.lately.as_ref().and_then(|set| among.of(set)) {
-            None => self.filtered(hashes, means, visit),
-            Some([]) => Ok(()),
-            Some(some) => {
-                let filter = self.filter(Grain::Fine, some.len(), means)?;
-                let has = |index: &usize| filter.is_none_or(|it| it.may_have(hashes[*index].0));
-                some.iter().copied().filter(has).try_for_each(visit)
-            }
-        }
+        let Some(some) = some else {
+            return self.filtered(hashes, means, visit);
+        };
+        let filter = self.filter(Grain::Fine, some.len(), means)?;
+        let has = |index: &usize| filter.is_none_or(|it| it.may_have(hashes[*index].0));
+        some.iter().copied().filter(has).try_for_each(visit)
     }
 
     /// The same by the filter alone.
@@ -190,11 +168,6 @@ impl SealedIndex {
             [KeyHash(tag)] if !filter.may_have(*tag) => Ok(()),
             _ => select(hashes, |some| filter.maybe(some)).try_for_each(visit),
         }
-    }
-
-    /// Whether it is asked for dedup keys together with others.
-    pub(in crate::index) fn is_among_others(&self) -> bool {
-        self.lately.is_some()
     }
 
     fn filter_in_memory(&self, grain: Grain) -> Option<&Filter> {

@@ -31,9 +31,9 @@ pub(crate) fn write(index: &ActiveIndex, to: u32, file: &dyn DiskFile) -> io::Re
     let mut writer = Writer::new(file);
     writer.filter(&Filter::build(Grain::Fine, || fine_tags(index)))?;
     writer.filter(&Filter::build(Grain::Coarse, || coarse_tags(index)))?;
-    writer.latest(Section::DedupKeys, &index.dedup_keys)?;
-    writer.latest(Section::NameRecords, &index.name_records)?;
-    writer.latest(Section::CheckpointRecords, &index.checkpoint_records)?;
+    writer.places(Section::DedupKeys, index.dedup_keys.iter())?;
+    writer.places(Section::NameRecords, index.name_records.iter())?;
+    writer.places(Section::CheckpointRecords, index.checkpoint_records.iter())?;
     writer.order_keys(index)?;
     writer.postings(index)?;
     let offsets = index.offsets.pieces();
@@ -62,7 +62,7 @@ pub(super) fn prefix(stream: StreamNumber) -> Vec<u8> {
 fn fine_tags(index: &ActiveIndex) -> impl Iterator<Item = u32> {
     let records = [&index.name_records, &index.checkpoint_records];
     // A dedup key has one place, unless it expired; a checkpoint that was saved often has many.
-    let keys = index.dedup_keys.tags_of_places();
+    let keys = index.dedup_keys.tags();
     keys.chain(records.into_iter().flat_map(Latest::tags))
 }
 
@@ -225,8 +225,12 @@ impl Writer<'_> {
         self.end_block(section)
     }
 
-    fn latest(&mut self, section: Section, facts: &Latest) -> io::Result<()> {
-        for (tag, place) in facts.iter() {
+    fn places(
+        &mut self,
+        section: Section,
+        places: impl Iterator<Item = (u32, u32)>,
+    ) -> io::Result<()> {
+        for (tag, place) in places {
             let row = u64::from(place) << 32 | u64::from(tag);
             self.row(section, tag.into(), &row.to_le_bytes())?;
         }
