@@ -36,6 +36,10 @@ pub trait Engine: Sized + Send {
         Err(NotOffered.into())
     }
 
+    /// Makes ready what a thread will append beside its `records`, numbered from 0. That is not in the time of a lap, as little as what
+    /// a caller has at hand.
+    fn prepare(&mut self, _thread: usize, _records: u64) {}
+
     /// Appends one record, and returns when it is as safe as was promised.
     ///
     /// # Errors

@@ -86,13 +86,17 @@ struct Clock {
     share: u64,
 }
 
+fn share(task: Write) -> u64 {
+    task.records_max / task.threads as u64
+}
+
 impl Clock {
     fn start(task: Write) -> Self {
         let start = Instant::now();
         Self {
             start,
             deadline: start + Duration::from_millis(task.millis_max),
-            share: task.records_max / task.threads as u64,
+            share: share(task),
         }
     }
 
@@ -116,6 +120,7 @@ fn one_thread<E: Engine>(
     barrier: &Barrier,
 ) -> Result<ThreadLap> {
     let mut records = Records::new(task.record_bytes, thread);
+    engine.prepare(thread, share(task));
     barrier.wait();
     let (clock, mut appended) = (Clock::start(task), 0);
     while clock.goes_on(appended) {
@@ -167,6 +172,7 @@ fn append<E: Engine>(
 pub(crate) fn fill<E: Engine>(dir: &Path, volume: Volume) -> Result<Measured> {
     let mut engine = E::open(dir, E::PROMISES[0])?;
     let mut records = Records::new(volume.record_bytes, 0);
+    engine.prepare(0, volume.records);
     memory::forget_peak();
     let start = Instant::now();
     let appended = append(&mut engine, &mut records, 0..volume.records, FILL_BATCH)?;

@@ -1,5 +1,6 @@
 //! Our own log as a contestant: plain, and with an order key and a dedup key on every entry.
 
+use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -91,6 +92,12 @@ impl<const KEYED: bool> Engine for Racing<KEYED> {
         Ok(Self::of(Arc::clone(&self.log)))
     }
 
+    fn prepare(&mut self, thread: usize, records: u64) {
+        if KEYED {
+            self.keys = Keys::new(thread, records);
+        }
+    }
+
     fn append(&mut self, record: &[u8]) -> Result<()> {
         self.append_batch(&[record])
     }
@@ -98,7 +105,7 @@ impl<const KEYED: bool> Engine for Racing<KEYED> {
     fn append_batch(&mut self, records: &[&[u8]]) -> Result<()> {
         let records: Vec<_> = match KEYED {
             false => records.iter().map(|it| NewRecord::octets(it)).collect(),
-            true => self.keys.with_keys(records)?,
+            true => self.keys.beside(records)?,
         };
         let outcomes = &mut self.outcomes;
         Ok(self
@@ -127,32 +134,31 @@ pub(super) fn options(promise: Promise) -> FileOptions {
     })
 }
 
-/// The keys of a batch, one behind the other.
+/// The keys of all records of a thread, in their order.
 #[derive(Default)]
-struct Keys(Vec<u8>);
+struct Keys(String);
 
 impl Keys {
     const DEDUP: usize = 16;
     const ORDER: usize = 4;
     const BOTH: usize = Self::DEDUP + Self::ORDER;
 
-    /// Cheaper than a formatter, whose time would be taken for the log's.
-    fn push_hex<const DIGITS: usize>(&mut self, number: u64) {
-        let mut digits = [0; 16];
-        digits[..8].copy_from_slice(&hex((number >> 32) as u32));
-        digits[8..].copy_from_slice(&hex(number as u32));
-        self.0.extend_from_slice(&digits[16 - DIGITS..]);
+    fn new(thread: usize, records: u64) -> Self {
+        let mut keys = String::with_capacity(records as usize * Self::BOTH);
+        for number in (0..records).map(|sequence| Number::new(thread, sequence)) {
+            let order_key = number.sequence() % ORDER_KEYS;
+            let written = write!(keys, "{:016x}{order_key:04x}", number.scrambled());
+            written.expect("a string takes everything");
+        }
+        Self(keys)
     }
 
-    fn with_keys<'a>(&'a mut self, records: &[&'a [u8]]) -> Result<Vec<NewRecord<'a>>> {
-        self.0.clear();
-        for record in records {
-            let number = Number::of(record).ok_or("a record without a number")?;
-            let order_key = number.sequence() % ORDER_KEYS;
-            self.push_hex::<{ Self::DEDUP }>(number.scrambled());
-            self.push_hex::<{ Self::ORDER }>(order_key);
-        }
-        let keys = str::from_utf8(&self.0)?;
+    /// Records that follow each other, with their keys.
+    fn beside<'a>(&'a self, records: &[&'a [u8]]) -> Result<Vec<NewRecord<'a>>> {
+        let first = records.first().and_then(|record| Number::of(record));
+        let first = first.ok_or("a record without a number")?.sequence() as usize;
+        let range = first * Self::BOTH..(first + records.len()) * Self::BOTH;
+        let keys = self.0.get(range).ok_or("a record that was not prepared")?;
         let keyed = |(place, record): (usize, &&'a [u8])| {
             let (dedup_key, order_key) =
                 keys[place * Self::BOTH..][..Self::BOTH].split_at(Self::DEDUP);
@@ -161,28 +167,5 @@ impl Keys {
                 .order_key(order_key)
         };
         Ok(records.iter().enumerate().map(keyed).collect())
-    }
-}
-
-/// All digits at a time: each spread to a byte of its own, then moved to where digits or letters are.
-fn hex(number: u32) -> [u8; 8] {
-    let number = u64::from(number);
-    let number = number & 0xFFFF | (number & 0xFFFF_0000) << 16;
-    let number = number & 0x00FF_0000_00FF | (number & 0xFF00_0000_FF00) << 8;
-    let digits = number & 0x000F_000F_000F_000F | (number & 0x00F0_00F0_00F0_00F0) << 4;
-    let letters = (digits + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
-    let letter = u64::from(b'a' - b'0' - 10);
-    (digits + 0x3030_3030_3030_3030 + letters * letter).to_be_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_as_a_formatter_writes_them() {
-        for number in [0, 1, 0x9ABC_DEF0, 0x1234_5678, u32::MAX] {
-            assert_eq!(hex(number), format!("{number:08x}").as_bytes());
-        }
     }
 }
