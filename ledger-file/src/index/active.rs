@@ -372,11 +372,8 @@ impl ActiveIndex {
         some: impl Iterator<Item = usize>,
         bound: u32,
     ) -> Vec<(usize, u32)> {
-        let mut found = Vec::new();
-        for index in some {
-            let ordinals = self.dedup_keys.get(hashes[index].0);
-            found.extend(ordinals.map(|ordinal| (index, ordinal)));
-        }
+        let some = some.map(|index| (index, hashes[index].0));
+        let mut found = self.dedup_keys.get_all(some);
         if !found.is_empty() {
             let end = self.ordinal_at(bound);
             found.retain(|(_, ordinal)| *ordinal < end);

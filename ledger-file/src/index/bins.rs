@@ -3,6 +3,8 @@
 //! To add a pair is to write it behind the last of its bin. So what is touched is one line of memory a bin, and all of
 //! those stay in the processor's cache, where a table of all tags does not. A question looks through one bin.
 
+use std::hint::black_box;
+
 use super::column::Column;
 
 /// Pairs that were added, the newest of each bin first.
@@ -24,6 +26,7 @@ const FREE: u64 = 0;
 
 /// Four lines of the cache: what a bin leaves free is little, and a bin of a hundred pairs lies in four pieces.
 const CHUNK: usize = 32;
+const WORDS_A_LINE: usize = 8;
 
 /// Their ends fit into the first cache of a processor, and the lines that are written to into the second.
 const BINS_MAX: usize = 4_096;
@@ -129,15 +132,36 @@ impl Bins {
 
     /// The places of `tag`, newest first.
     pub(super) fn get(&self, tag: u32) -> impl Iterator<Item = u32> + '_ {
-        // All of a chunk are compared at once: hardly any has the tag.
-        let is_in = move |chunk: &&[u64]| {
-            chunk
-                .iter()
-                .fold(false, |is_in, pair| is_in | (tag_of(*pair) == tag))
-        };
-        let chunks = self.chunks_of(self.bin(tag)).filter(is_in);
-        let pairs = chunks.flat_map(|chunk| chunk.iter().rev().copied());
-        pairs.filter(move |pair| tag_of(*pair) == tag).map(place_of)
+        let chunks = self.chunks_of(self.bin(tag));
+        chunks.flat_map(move |chunk| pairs_with(tag, chunk))
+    }
+
+    /// The places of some tags, each with the index of its tag, newest first: chunk by chunk of all their bins, so that the
+    /// processor waits for one of each at the same time.
+    pub(super) fn get_all(&self, tags: impl Iterator<Item = (usize, u32)>) -> Vec<(usize, u32)> {
+        let end_of = |(index, tag)| (index, tag, self.end(tag));
+        let mut ends: Vec<(usize, u32, u32)> = tags.map(end_of).collect();
+        let mut found = Vec::new();
+        loop {
+            ends.retain(|(_, _, end)| *end > 0);
+            if ends.is_empty() {
+                return found;
+            }
+            let looked_at = ends.iter().filter_map(|(_, _, end)| self.chunk(*end));
+            black_box(
+                looked_at
+                    .flat_map(|chunk| chunk.iter().step_by(WORDS_A_LINE))
+                    .fold(0, |all, word| all ^ word),
+            );
+            for (index, tag, end) in &mut ends {
+                let Some(chunk) = self.chunk(*end) else {
+                    continue;
+                };
+                let pairs = pairs_with(*tag, &chunk[1..]);
+                found.extend(pairs.map(|place| (*index, place)));
+                *end = chunk[0] as u32;
+            }
+        }
     }
 
     /// All tags with their places, ascending by tag, then newest first.
@@ -162,6 +186,11 @@ impl Bins {
         chunks.flat_map(|chunk| chunk.iter().rev().copied())
     }
 
+    /// Where the bin of `tag` ends; zero if there is nothing in it.
+    fn end(&self, tag: u32) -> u32 {
+        self.ends.get(self.bin(tag)).copied().unwrap_or(0)
+    }
+
     /// The pairs of each chunk of a bin, newest chunk first; of a bin that is not there none.
     fn chunks_of(&self, bin: usize) -> impl Iterator<Item = &[u64]> + '_ {
         let mut end = self.ends.get(bin).copied().unwrap_or(0);
@@ -178,6 +207,18 @@ impl Bins {
         let chunk = &self.chunks[last / CHUNK];
         Some(&chunk[..last % CHUNK + 1])
     }
+}
+
+/// The places of the pairs of a chunk that have `tag`, newest first. All are compared at once: hardly any has it.
+fn pairs_with(tag: u32, pairs: &[u64]) -> impl Iterator<Item = u32> + '_ {
+    let is_in = pairs
+        .iter()
+        .fold(false, |is_in, pair| is_in | (tag_of(*pair) == tag));
+    let pairs = if is_in { pairs } else { &[] };
+    let newest_first = pairs.iter().rev().copied();
+    newest_first
+        .filter(move |pair| tag_of(*pair) == tag)
+        .map(place_of)
 }
 
 /// Whether another chunk begins where a bin ends.
@@ -224,6 +265,11 @@ mod tests {
                 let of_tag = all.iter().filter(|(other, _)| *other == tag);
                 prop_assert!(bins.get(tag).eq(of_tag.map(|(_, Reverse(place))| *place)));
             }
+            let some: Vec<u32> = tags.iter().copied().step_by(7).chain([0, 7, u32::MAX]).collect();
+            let mut found = bins.get_all(some.iter().copied().enumerate());
+            found.sort_by_key(|(index, _)| *index);
+            let expected = some.iter().enumerate().flat_map(|(index, tag)| bins.get(*tag).map(move |place| (index, place)));
+            prop_assert!(found.into_iter().eq(expected));
         }
     }
 
