@@ -29,6 +29,14 @@ impl Layer {
         }
     }
 
+    /// The index, if it is in memory.
+    pub(super) fn in_memory(&self) -> Option<RwLockReadGuard<'_, ActiveIndex>> {
+        match self {
+            Self::Memory(index) => Some(read(index)),
+            Self::Sealed(_) => None,
+        }
+    }
+
     /// Whether it is known in memory that no key and no name with that hash is here.
     #[inline]
     pub(super) fn lacks(&self, hash: KeyHash) -> bool {

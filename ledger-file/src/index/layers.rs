@@ -7,7 +7,7 @@ use std::ops::Range;
 use ledger_core::Direction;
 use smallvec::SmallVec;
 
-use super::active::{CANDIDATES, Candidates};
+use super::active::{ActiveIndex, CANDIDATES, Candidates};
 use super::change::{Change, ChangeKind};
 use super::hash::KeyHash;
 use super::layer::{Layer, LayerAt, Placed};
@@ -16,6 +16,7 @@ use super::sealed::SealedIndex;
 use super::{IndexError, Means, Spot, Stretch, Window};
 use crate::disk::Patience;
 use crate::format::{Position, StreamNumber};
+use crate::sync::RwLockReadGuard;
 
 /// Indexes that cover a log, oldest first. They do not change: a roll makes new ones.
 #[derive(Debug, Default)]
@@ -29,6 +30,14 @@ impl Layers {
         Self {
             layers: layers.into_iter().map(Placed::from).collect(),
         }
+    }
+
+    /// The newest of them, one after the other, as long as they are in memory.
+    pub(super) fn newest_in_memory(
+        &self,
+    ) -> impl Iterator<Item = RwLockReadGuard<'_, ActiveIndex>> {
+        let newest_first = self.layers.iter().rev();
+        newest_first.map_while(|placed| placed.layer.in_memory())
     }
 
     /// Looks at them as they were when the log ended at `below`, which is not before the end of any file layer.

@@ -7,8 +7,9 @@
 //!
 //! Only who has the turn to write has it. It is in memory alone: what was appended before it began is looked for in each index.
 
-use super::active::ActiveIndex;
+use super::bins::Bins;
 use super::hash::KeyHash;
+use super::layers::Layers;
 use super::seen::Seen;
 use super::together::{TOGETHER, ones};
 use crate::fault::{Mistake, is_planted};
@@ -46,13 +47,23 @@ impl Recent {
         newest.is_some_and(|newest| newest.seen.has_room(tags))
     }
 
-    /// Makes room for so `many` tags, in a set that begins with `active` and its tags.
+    /// Makes room for so `many` tags, in a set that begins with the newest of `layers` and its tags; the first set with all that are
+    /// in memory: after a crash those can be several.
     #[cold]
-    pub(crate) fn make_room(&mut self, active: &ActiveIndex, many: usize) {
-        let needed = active.dedup_keys.len() + many;
-        let newest = self.begin(active.start(), needed);
+    pub(crate) fn make_room(&mut self, layers: &Layers, many: usize) {
+        let indexes = match self.newest {
+            Some(_) => 1,
+            None => usize::MAX,
+        };
+        let indexes: Vec<_> = layers.newest_in_memory().take(indexes).collect();
+        let Some(oldest) = indexes.last() else {
+            return;
+        };
+        let keys = || indexes.iter().map(|index| &index.dedup_keys);
+        let needed = keys().map(Bins::len).sum::<usize>() + many;
+        let newest = self.begin(oldest.start(), needed);
         if !is_planted(Mistake::ActiveKeysForgotten) {
-            newest.seen.add(active.dedup_keys.tags());
+            newest.seen.add(keys().flat_map(Bins::tags));
         }
     }
 
@@ -145,12 +156,14 @@ impl Maybe {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::index::hash::mix;
-    use crate::index::{EntryKeys, Origin};
+    use crate::index::{ActiveIndex, EntryKeys, Layer, Origin};
+    use crate::sync::RwLock;
 
     const START: u32 = 64;
 
@@ -161,7 +174,8 @@ mod tests {
     /// A log of nothing but dedup keys.
     struct Keys {
         recent: Recent,
-        active: ActiveIndex,
+        /// Those of the newest segments.
+        in_memory: Vec<Arc<RwLock<ActiveIndex>>>,
         /// The hashes in the index of each segment.
         segments: Vec<BTreeSet<u32>>,
     }
@@ -170,25 +184,29 @@ mod tests {
         fn new() -> Self {
             Self {
                 recent: Recent::default(),
-                active: index(0),
+                in_memory: vec![index(0)],
                 segments: vec![BTreeSet::new()],
             }
         }
 
         fn roll(&mut self) {
+            self.in_memory.push(index(self.segments.len() as u32));
             self.segments.push(BTreeSet::new());
-            self.active = index(self.segments.len() as u32 - 1);
         }
 
-        /// The log is opened again: what is active is read from it.
-        fn reopen(&mut self) {
+        /// The log is opened again: what is in memory is read from it.
+        fn reopen(&mut self, in_memory: usize) {
+            let sealed = self.in_memory.len().saturating_sub(in_memory);
+            self.in_memory.drain(..sealed);
             self.recent = Recent::default();
         }
 
         fn see(&mut self, hashes: &[KeyHash]) -> Known {
             let mut known = Known::default();
             if !self.recent.has_room(hashes.len()) {
-                self.recent.make_room(&self.active, hashes.len());
+                let layers = self.in_memory.iter().cloned().map(Layer::Memory);
+                let layers = Layers::new(layers.collect());
+                self.recent.make_room(&layers, hashes.len());
             }
             self.recent.see(hashes, &mut known);
             known
@@ -200,8 +218,10 @@ mod tests {
                 ..EntryKeys::default()
             };
             let keys: Vec<EntryKeys> = hashes.iter().map(keys).collect();
-            self.active.push_keys(&keys);
-            keys.iter().for_each(|_| self.active.push_offset(START));
+            let active = self.in_memory.last().expect("there is one");
+            let mut active = active.write().expect("nothing panicked");
+            active.push_keys(&keys);
+            keys.iter().for_each(|_| active.push_offset(START));
             let active = self.segments.last_mut().expect("there is one");
             active.extend(hashes.iter().map(|hash| hash.0));
         }
@@ -226,13 +246,13 @@ mod tests {
         }
     }
 
-    fn index(segment: u32) -> ActiveIndex {
-        ActiveIndex::new(Origin {
+    fn index(segment: u32) -> Arc<RwLock<ActiveIndex>> {
+        Arc::new(RwLock::new(ActiveIndex::new(Origin {
             log_id: [7; 16],
             segment,
             generation: 1,
             from: START,
-        })
+        })))
     }
 
     #[derive(Clone, Debug)]
@@ -245,7 +265,8 @@ mod tests {
         /// Something else came between.
         Give(Vec<u64>),
         Roll,
-        Reopen,
+        /// So many indexes are in memory then.
+        Reopen(usize),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -254,7 +275,7 @@ mod tests {
             6 => (keys(), proptest::bool::weighted(0.8)).prop_map(|(keys, fits)| Step::Append { keys, fits }),
             1 => keys().prop_map(Step::Give),
             3 => Just(Step::Roll),
-            1 => Just(Step::Reopen),
+            1 => (1..4_usize).prop_map(Step::Reopen),
         ];
         proptest::collection::vec(step, 0..40)
     }
@@ -282,7 +303,7 @@ mod tests {
                         keys.see(&hashes);
                     }
                     Step::Roll => keys.roll(),
-                    Step::Reopen => keys.reopen(),
+                    Step::Reopen(in_memory) => keys.reopen(in_memory),
                 }
             }
         }
@@ -320,6 +341,19 @@ mod tests {
         let count = keys.check(&hashes, &known);
         assert!((4..=9).contains(&count), "{count} segments");
         assert!(known.of(Position::new(0, START)).is_none());
+    }
+
+    #[test]
+    fn something_is_known_at_once_of_all_segments_that_are_in_memory_after_an_opening() {
+        let mut keys = Keys::new();
+        for segment in 0..5 {
+            append_new(&mut keys, segment * 64..(segment + 1) * 64);
+            keys.roll();
+        }
+        keys.reopen(4);
+        let hashes = [hash(1 << 40)];
+        let known = keys.see(&hashes);
+        assert_eq!(keys.check(&hashes, &known), 4);
     }
 
     #[test]

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use ledger_core::Direction;
 use proptest::prelude::*;
 
 use super::hash::mix;
 use super::{
-    ActiveIndex, Change, ChangeKind, EntryKeys, IndexError, KeyHash, Known, Layers, Origin, Recent,
-    Spot, Stretch,
+    ActiveIndex, Change, ChangeKind, EntryKeys, IndexError, KeyHash, Known, Layer, Layers, Origin,
+    Recent, Spot, Stretch,
 };
 use crate::disk::Patience;
 use crate::format::{Position, StreamNumber};
+use crate::sync::RwLock;
 
 /// What is pushed as one frame.
 #[derive(Clone, Debug)]
@@ -382,18 +384,20 @@ impl Model {
     /// What whoever has written everything but the first segment knows of some hashes.
     fn known(&self, hashes: &[KeyHash]) -> Known {
         let (mut recent, mut known) = (Recent::default(), Known::default());
-        let mut see = |hashes: &[KeyHash], start: &ActiveIndex| {
+        let mut see = |hashes: &[KeyHash], newest: ActiveIndex| {
             if !recent.has_room(hashes.len()) {
-                recent.make_room(start, hashes.len());
+                let newest = Layer::Memory(Arc::new(RwLock::new(newest)));
+                recent.make_room(&Layers::new(vec![newest]), hashes.len());
             }
             recent.see(hashes, &mut known);
         };
-        let indexes = self.indexes();
-        for index in &indexes[1..] {
+        let mut indexes = self.indexes();
+        let last = indexes.pop().expect("there is a segment");
+        for index in indexes.iter().skip(1).chain([&last]) {
             let tags: Vec<_> = index.dedup_keys.tags().map(KeyHash).collect();
-            see(&tags, &ActiveIndex::new(index.origin()));
+            see(&tags, ActiveIndex::new(index.origin()));
         }
-        see(hashes, &indexes[indexes.len() - 1]);
+        see(hashes, last);
         known
     }
 

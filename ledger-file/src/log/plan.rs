@@ -1,7 +1,7 @@
 //! Deciding what becomes of the entries that are to be appended to a stream: which are new, and which it holds already.
 
 use std::ops::Range;
-use std::sync::PoisonError;
+use std::sync::Arc;
 
 use ledger_core::{Outcome, Timestamp};
 use smallvec::SmallVec;
@@ -142,8 +142,8 @@ impl Turn<'_> {
             return;
         }
         if !recent.has_room(scratch.hashes.len()) {
-            let active = writer.active.read().unwrap_or_else(PoisonError::into_inner);
-            recent.make_room(&active, scratch.hashes.len());
+            let picture = Arc::clone(&self.shared.scene().picture);
+            recent.make_room(picture.layers(), scratch.hashes.len());
         }
         recent.see(&scratch.hashes, &mut scratch.known);
     }
