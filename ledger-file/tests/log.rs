@@ -88,6 +88,29 @@ fn many_segments_are_one_log() {
 }
 
 #[test]
+fn a_batch_may_hold_few_or_many_keys_twice() {
+    let directory = TempDir::new().unwrap();
+    let log = open(&directory, &options(Durability::Process));
+    log.append(Batch::new("s", vec![entry("before")])).unwrap();
+    let mut head = 1;
+    for keys in [1, 5, 500] {
+        let twice = (0..keys).chain(0..keys);
+        let entries = twice.map(|key| entry("").dedup_key(format!("{key} of {keys}")));
+        let receipt = log.append(Batch::new("s", entries.collect())).unwrap();
+        let ids = || head + 1..head + 1 + keys;
+        let expected = ids().map(Outcome::Appended);
+        assert!(
+            receipt
+                .outcomes
+                .into_iter()
+                .eq(expected.chain(ids().map(Outcome::Duplicate)))
+        );
+        head += keys;
+    }
+    assert_eq!(texts(&log, "s").len() as u64, head);
+}
+
+#[test]
 fn a_dedup_key_is_stored_once_in_one_batch_and_across_reopening() {
     for durability in DURABILITIES {
         let (directory, options) = (TempDir::new().unwrap(), options(durability));
