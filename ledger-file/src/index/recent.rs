@@ -48,7 +48,8 @@ impl Recent {
     }
 
     /// Makes room for so `many` tags, in a set that begins with the newest of `layers` and its tags; the first set with all that are
-    /// in memory: after a crash those can be several.
+    /// in memory: after a crash those can be several. Tags that were seen, and are to be pushed into the newest index, are forgotten: so
+    /// there must be room for all of an append before the first of them is seen.
     #[cold]
     pub(crate) fn make_room(&mut self, layers: &Layers, many: usize) {
         let indexes = match self.newest {

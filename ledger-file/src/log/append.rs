@@ -61,7 +61,8 @@ impl Turn<'_> {
         batches: &[Wanted<'_, R>],
         now: Timestamp,
     ) -> Result<()> {
-        self.writer.scratch.begin();
+        let entries = batches.iter().map(|batch| batch.records.len());
+        self.writer.scratch.begin(entries.sum());
         if let [batch] = batches
             && self.goes_on(batch, now)?
         {

@@ -42,6 +42,9 @@ pub(super) struct Scratch {
     /// What is known of them, if they were looked for.
     known: Known,
     is_known: bool,
+    /// How many dedup keys the whole append has at most, and whether there is room for all of them.
+    keys_max: usize,
+    has_room: bool,
     batch_keys: BatchKeys,
 }
 
@@ -49,10 +52,12 @@ pub(super) struct Scratch {
 const LOOKED_FOR_MAX: usize = 32;
 
 impl Scratch {
-    /// Begins an append.
-    pub(super) fn begin(&mut self) {
+    /// Begins an append of so many entries.
+    pub(super) fn begin(&mut self, entries: usize) {
         self.clear();
         self.is_known = false;
+        self.keys_max = entries;
+        self.has_room = false;
     }
 
     /// Forgets what was decided, and begins with the first batch again.
@@ -141,9 +146,10 @@ impl Turn<'_> {
         if std::mem::replace(&mut scratch.is_known, true) {
             return;
         }
-        if !recent.has_room(scratch.hashes.len()) {
+        // For the whole append before its first look: what was seen and is in no index yet would not be in a set that begins.
+        if !std::mem::replace(&mut scratch.has_room, true) && !recent.has_room(scratch.keys_max) {
             let picture = Arc::clone(&self.shared.scene().picture);
-            recent.make_room(picture.layers(), scratch.hashes.len());
+            recent.make_room(picture.layers(), scratch.keys_max);
         }
         recent.see(&scratch.hashes, &mut scratch.known);
     }
@@ -335,5 +341,30 @@ impl Turn<'_> {
         plan.expired.sort_unstable();
         plan.expired.dedup();
         Ok(known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_core::{Batch, Durability, NewEntry, Outcome, Payload};
+
+    use crate::{FileOptions, Log};
+
+    /// The sets of recent keys are small in tests: they come to their end again and again, also between two batches of one append.
+    #[test]
+    fn a_key_is_known_wherever_in_an_append_a_set_of_recent_keys_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = FileOptions::default().with_durability(Durability::Process);
+        let log = Log::open(directory.path(), options).unwrap();
+        for number in 0..600 {
+            let entry = NewEntry::new(Payload::octets("")).dedup_key(format!("{number}"));
+            let batch = |stream: &str| Batch::new(stream, vec![entry.clone()]);
+            log.append_many(vec![batch("a"), batch("b"), batch("c")])
+                .unwrap();
+            for stream in ["a", "b", "c"] {
+                let receipt = log.append(batch(stream)).unwrap();
+                assert_eq!(receipt.outcomes, [Outcome::Duplicate(number + 1)]);
+            }
+        }
     }
 }
