@@ -139,7 +139,7 @@ impl Bins {
     /// The places of some tags, each with the index of its tag, newest first: chunk by chunk of all their bins, so that the
     /// processor waits for one of each at the same time.
     pub(super) fn get_all(&self, tags: impl Iterator<Item = (usize, u32)>) -> Vec<(usize, u32)> {
-        let end_of = |(index, tag)| (index, tag, self.end(tag));
+        let end_of = |(index, tag)| (index, tag, self.end(self.bin(tag)));
         let mut ends: Vec<(usize, u32, u32)> = tags.map(end_of).collect();
         let mut found = Vec::new();
         loop {
@@ -186,14 +186,14 @@ impl Bins {
         chunks.flat_map(|chunk| chunk.iter().rev().copied())
     }
 
-    /// Where the bin of `tag` ends; zero if there is nothing in it.
-    fn end(&self, tag: u32) -> u32 {
-        self.ends.get(self.bin(tag)).copied().unwrap_or(0)
+    /// Where a bin ends; zero if there is nothing in it.
+    fn end(&self, bin: usize) -> u32 {
+        self.ends.get(bin).copied().unwrap_or(0)
     }
 
     /// The pairs of each chunk of a bin, newest chunk first; of a bin that is not there none.
     fn chunks_of(&self, bin: usize) -> impl Iterator<Item = &[u64]> + '_ {
-        let mut end = self.ends.get(bin).copied().unwrap_or(0);
+        let mut end = self.end(bin);
         std::iter::from_fn(move || {
             let chunk = self.chunk(end)?;
             end = chunk[0] as u32;

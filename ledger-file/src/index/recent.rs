@@ -135,9 +135,9 @@ impl Known {
         maybe.map(|maybe| &maybe.indices[..])
     }
 
-    /// The indices of those that may be the same as another one before them; ascending.
-    pub(crate) fn again(&self) -> &[usize] {
-        &self.newest.indices
+    /// The indices of those that may be the same as another one before them, ascending; none if nothing is known.
+    pub(crate) fn again(&self) -> Option<&[usize]> {
+        self.newest.start.map(|_| &self.newest.indices[..])
     }
 }
 
@@ -293,7 +293,7 @@ mod tests {
                         keys.check(&hashes, &known);
                         let is_again = |index: &usize| hashes[..*index].contains(&hashes[*index]);
                         let mut again = (0..hashes.len()).filter(is_again);
-                        prop_assert!(again.all(|index| known.again().contains(&index)));
+                        prop_assert!(again.all(|index| known.again().unwrap().contains(&index)));
                         if !fits {
                             keys.roll();
                         }
@@ -351,6 +351,29 @@ mod tests {
         fill(&mut keys, 20);
         let count = known_segments(&mut keys);
         assert!((4..=9).contains(&count), "{count} segments");
+    }
+
+    /// It begins in what the older set is about, and ends in what the newest is.
+    #[test]
+    fn a_key_of_the_newest_set_may_be_in_an_index_that_was_merged_of_both() {
+        let mut keys = Keys::new();
+        while keys.recent.older.is_none() {
+            fill(&mut keys, 1);
+        }
+        let start = keys.recent.older.as_ref().unwrap().start;
+        let newest = [hash(1 << 41)];
+        keys.see(&newest);
+        keys.append(&newest);
+        let known = keys.see(&newest);
+        assert_eq!(known.of(start), Some(&[0][..]));
+    }
+
+    #[test]
+    fn nothing_is_known_without_a_set() {
+        let (mut recent, mut known) = (Recent::default(), Known::default());
+        recent.make_room(&Layers::default(), 2);
+        recent.see(&[hash(1), hash(1)], &mut known);
+        assert!(known.of(Position::new(7, START)).is_none() && known.again().is_none());
     }
 
     #[test]

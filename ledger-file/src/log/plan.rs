@@ -68,12 +68,11 @@ impl Scratch {
 
     /// Whether two of the hashed dedup keys may be the same.
     fn may_be_twice(&mut self) -> bool {
-        let again = self.known.again();
-        if again.len() > LOOKED_FOR_MAX {
-            return self.batch_keys.may_be_twice(&self.hashes);
-        }
         let is_again = |index: &usize| self.hashes[..*index].contains(&self.hashes[*index]);
-        again.iter().any(is_again)
+        match self.known.again() {
+            Some(few) if few.len() <= LOOKED_FOR_MAX => few.iter().any(is_again),
+            _ => self.batch_keys.may_be_twice(&self.hashes),
+        }
     }
 
     /// Says that `count` entries get the ids behind `head`.
