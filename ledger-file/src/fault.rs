@@ -58,6 +58,8 @@ pub(crate) enum Mistake {
     OlderKeysForgotten,
     /// A set of dedup keys begins without those of the active index.
     ActiveKeysForgotten,
+    /// There is room for the dedup keys of a batch before it is looked at, and not for the whole append.
+    RoomForOneBatch,
     /// A sync of zeroes ahead of the writer fails, and nobody is told.
     ZeroesSyncPassedOver,
     /// A sync of a full segment that failed is made again, and believed.

@@ -10,6 +10,7 @@ use super::append::{AsRecord, Wanted};
 use super::evidence::{AsOf, Holder};
 use super::writer::{Subject, Turn};
 use crate::error::Result;
+use crate::fault::{Mistake, is_planted};
 use crate::format::{NewRecord, StreamNumber};
 use crate::index::{BatchKeys, EntryKeys, KeyHash, Known};
 
@@ -42,9 +43,8 @@ pub(super) struct Scratch {
     /// What is known of them, if they were looked for.
     known: Known,
     is_known: bool,
-    /// How many dedup keys the whole append has at most, and whether there is room for all of them.
-    keys_max: usize,
-    has_room: bool,
+    /// How many dedup keys the whole append has at most, until there is room for them.
+    needed: Option<usize>,
     batch_keys: BatchKeys,
 }
 
@@ -56,14 +56,23 @@ impl Scratch {
     pub(super) fn begin(&mut self, entries: usize) {
         self.clear();
         self.is_known = false;
-        self.keys_max = entries;
-        self.has_room = false;
+        self.needed = Some(entries);
     }
 
     /// Forgets what was decided, and begins with the first batch again.
     pub(super) fn clear(&mut self) {
         self.outcomes.clear();
         self.keys.clear();
+    }
+
+    /// For how many keys there must be room, if that is not certain. For the whole append before its first look: what was seen and is in
+    /// no index yet would not be in a set that begins.
+    fn needed(&mut self) -> Option<usize> {
+        let needed = self.needed.take();
+        match is_planted(Mistake::RoomForOneBatch) {
+            true => Some(self.hashes.len()),
+            false => needed,
+        }
     }
 
     /// Whether two of the hashed dedup keys may be the same.
@@ -145,10 +154,11 @@ impl Turn<'_> {
         if std::mem::replace(&mut scratch.is_known, true) {
             return;
         }
-        // For the whole append before its first look: what was seen and is in no index yet would not be in a set that begins.
-        if !std::mem::replace(&mut scratch.has_room, true) && !recent.has_room(scratch.keys_max) {
+        if let Some(needed) = scratch.needed()
+            && !recent.has_room(needed)
+        {
             let picture = Arc::clone(&self.shared.scene().picture);
-            recent.make_room(picture.layers(), scratch.keys_max);
+            recent.make_room(picture.layers(), needed);
         }
         recent.see(&scratch.hashes, &mut scratch.known);
     }

@@ -18,11 +18,20 @@ pub(crate) const STREAMS: [&str; 5] = ["orders", "../ö/%s\n", "c", "d", "e"];
 pub(crate) const ORDER_KEYS: [&str; 4] = ["o-1", "o-2", "o-3", ""];
 pub(crate) const CHECKPOINTS: [&str; 3] = ["billing", "é", "mail"];
 const KINDS: [&str; 3] = ["placed", "paid", "shipped"];
-const DEDUP_KEYS: u64 = 24;
+
+/// What histories are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Theme {
+    /// Every call there is, and few dedup keys, which meet often.
+    Calls,
+    /// Appends to several streams above all, with a dedup key on each entry: so many that the sets of recent keys come to their end.
+    DedupKeys,
+}
 
 /// Invents the next call, knowing what the model holds.
 #[derive(Debug)]
 pub(crate) struct Author<'a> {
+    pub(crate) theme: Theme,
     pub(crate) random: Random,
     pub(crate) model: &'a MemoryStore,
     pub(crate) clock: &'a ManualClock,
@@ -30,7 +39,12 @@ pub(crate) struct Author<'a> {
 
 impl Author<'_> {
     pub(crate) fn next_call(&mut self) -> Call {
-        match self.random.below(100) {
+        let choice = match self.theme {
+            Theme::Calls => self.random.below(100),
+            Theme::DedupKeys if self.random.one_in(10) => 56 + self.random.below(44),
+            Theme::DedupKeys => 30 + self.random.below(26),
+        };
+        match choice {
             0..38 => Call::Append(vec![self.batch()]),
             38..48 => Call::Append((0..=self.random.below(4)).map(|_| self.batch()).collect()),
             48..56 => Call::AppendMany(self.batches()),
@@ -86,7 +100,7 @@ impl Author<'_> {
         };
         let entries = (0..count).map(|_| self.entry()).collect();
         let batch = Batch::new(self.stream(), entries);
-        match self.random.one_in(3) {
+        match self.theme == Theme::Calls && self.random.one_in(3) {
             true => batch.when(self.condition()),
             false => batch,
         }
@@ -108,8 +122,8 @@ impl Author<'_> {
         if self.random.one_in(2) {
             entry = entry.order_key(*self.random.pick(&ORDER_KEYS));
         }
-        if self.random.one_in(2) {
-            entry = entry.dedup_key(format!("evt-{}", self.random.below(DEDUP_KEYS)));
+        if self.theme == Theme::DedupKeys || self.random.one_in(2) {
+            entry = entry.dedup_key(format!("evt-{}", self.dedup_key()));
         }
         if self.random.one_in(3) {
             entry = entry.kind(*self.random.pick(&KINDS));
@@ -127,6 +141,25 @@ impl Author<'_> {
             entry = entry.dedup_key("");
         }
         entry
+    }
+
+    fn dedup_key(&mut self) -> u64 {
+        if self.theme == Theme::Calls {
+            return self.random.below(24);
+        }
+        let appended = self.appended();
+        // Most are new, or were appended a moment ago.
+        match self.random.one_in(4) {
+            true => self.random.below(appended + 1),
+            false => appended + self.random.below(24),
+        }
+    }
+
+    /// How many entries were appended to all streams.
+    fn appended(&self) -> u64 {
+        let stat = |name: &&str| Subject::stat(self.model, &(*name).into());
+        let head = |name| stat(name).expect("the model answers").head;
+        STREAMS.iter().filter_map(head).sum()
     }
 
     fn payload(&mut self) -> Payload {

@@ -6,6 +6,7 @@ use ledger_core::Durability;
 
 use super::crash::explore;
 use super::damage::{AtRest, Class};
+use super::history::Theme;
 use super::played::{self, Finding, Played, Setup};
 use super::trouble::{self, Ended, Plan};
 use super::{DiskCall, State, Trouble};
@@ -28,6 +29,13 @@ const SYNC: Setup = Setup {
     ..WIDE
 };
 
+/// With many dedup keys.
+const KEYS: Setup = Setup {
+    theme: Theme::DedupKeys,
+    calls: 160,
+    ..SYNC
+};
+
 const STAGED: Setup = Setup {
     durability: Durability::Process,
     ..SYNC
@@ -48,6 +56,10 @@ fn assert_found(mistake: Mistake, look: impl Fn(u64) -> Result<(), Finding>) {
 
 fn crashes(setup: Setup) -> impl Fn(u64) -> Result<(), Finding> {
     move |seed| explore(&Played::new(setup, seed)?, seed).map(drop)
+}
+
+fn plays(setup: Setup) -> impl Fn(u64) -> Result<(), Finding> {
+    move |seed| Played::new(setup, seed).map(drop)
 }
 
 fn trouble(setup: Setup, call: DiskCall, trouble: Trouble) -> impl Fn(u64) -> Result<(), Finding> {
@@ -214,7 +226,7 @@ fn index_flips(seed: u64) -> Result<(), Finding> {
 }
 
 /// Hashes have 32 bits: among so many keys some have the same.
-const KEYS: u64 = 300_000;
+const ALIKE_KEYS: u64 = 300_000;
 
 /// Dedup keys of which none is another, though some look alike to the index.
 fn alike_keys(seed: u64) -> Result<(), Finding> {
@@ -222,7 +234,7 @@ fn alike_keys(seed: u64) -> Result<(), Finding> {
     let options = FileOptions::default().with_durability(Durability::Process);
     let log = Log::open(place.path(), options).map_err(|error| error.to_string())?;
     let mut outcomes = Vec::new();
-    for first in (0..KEYS).step_by(1_000) {
+    for first in (0..ALIKE_KEYS).step_by(1_000) {
         let keys: Vec<_> = (first..first + 1_000)
             .map(|nth| format!("{seed}/{nth}"))
             .collect();
@@ -297,8 +309,9 @@ found! {
     a_stage_that_is_not_replayed: StageNotReplayed, crashes(STAGED);
     a_recovery_that_serves_what_is_not_synced: RecoveredNotSynced, crashes(STAGED);
     dedup_keys_that_are_not_read_again: DedupNotRebuilt, crashes(SYNC);
-    older_dedup_keys_that_are_forgotten: OlderKeysForgotten, crashes(SYNC);
-    active_dedup_keys_that_are_forgotten: ActiveKeysForgotten, crashes(SYNC);
+    older_dedup_keys_that_are_forgotten: OlderKeysForgotten, plays(KEYS);
+    active_dedup_keys_that_are_forgotten: ActiveKeysForgotten, plays(KEYS);
+    room_for_the_dedup_keys_of_one_batch: RoomForOneBatch, plays(KEYS);
     removals_that_are_not_read_again: RemovalsNotRebuilt, crashes(SYNC);
     a_clock_that_is_believed: ClockTrusted, crashes(SYNC);
     a_sync_that_is_tried_again: SyncRetried, trouble(SYNC, DiskCall::Sync, Trouble::Io);

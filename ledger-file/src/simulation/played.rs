@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ledger_core::{Clock, Durability, ManualClock, MemoryOptions, MemoryStore, Timestamp};
 
 use super::call::{Answer, Call, refusal};
-use super::history::Author;
+use super::history::{Author, Theme};
 use super::observed::Observed;
 use super::subject::Care;
 use super::{LogSubject, Random, SimDisk, Step};
@@ -17,6 +17,7 @@ pub(crate) type Finding = String;
 /// How a history's log is opened, and how long it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
+    pub(crate) theme: Theme,
     pub(crate) durability: Durability,
     pub(crate) segment_bytes: u64,
     pub(crate) stage_bytes: usize,
@@ -27,6 +28,7 @@ pub(crate) struct Setup {
 
 /// A log that is synced with each append, in segments that are soon full.
 pub(crate) const SYNC: Setup = Setup {
+    theme: Theme::Calls,
     durability: Durability::Sync,
     segment_bytes: 4 << 10,
     stage_bytes: 4 << 10,
@@ -125,6 +127,7 @@ impl Played {
             journal: Vec::new(),
         };
         let mut author = Author {
+            theme: setup.theme,
             random: Random::new(seed),
             model: &model,
             clock: &clock,

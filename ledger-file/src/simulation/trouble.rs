@@ -160,6 +160,7 @@ impl Run {
     fn calls(&mut self, random: &mut Random) -> Result<ControlFlow<()>, Finding> {
         for _ in 0..self.opened.setup.calls {
             let call = Author {
+                theme: self.opened.setup.theme,
                 random: Random::new(random.next()),
                 model: &self.model,
                 clock: &self.opened.clock,

@@ -11,6 +11,7 @@ use ledger_core::{Durability, ManualClock, Timestamp};
 
 use super::crash::explore;
 use super::damage::{AtRest, Class};
+use super::history::Theme;
 use super::inode::Survival;
 use super::played::{Played, SYNC, Setup};
 use super::repaired::Extent;
@@ -18,7 +19,7 @@ use super::{LogSubject, Random, SimDisk, State, Step};
 use crate::format::{FileName, SEGMENT_HEADER_BYTES};
 use crate::options::Compression;
 
-/// How many crash states each kind of history is looked at in; there are five kinds.
+/// How many crash states each kind of history is looked at in; there are six kinds.
 const STATES: usize = 42_000;
 
 const PROCESS: Setup = Setup {
@@ -79,6 +80,29 @@ fn a_staged_log_of_tiny_segments_survives_every_crash() {
         ..PROCESS
     };
     crash_everywhere(setup, 4_000_000);
+}
+
+#[test]
+fn a_log_of_many_dedup_keys_survives_every_crash() {
+    let setup = Setup {
+        theme: Theme::DedupKeys,
+        ..PROCESS
+    };
+    crash_everywhere(setup, 6_000_000);
+}
+
+/// Long enough for sets of recent keys to come to their end again and again.
+#[test]
+fn a_log_of_many_dedup_keys_answers_like_the_model() {
+    let setup = Setup {
+        theme: Theme::DedupKeys,
+        calls: 160,
+        ..PROCESS
+    };
+    for seed in 0..100 * times() as u64 {
+        let played = Played::new(setup.of_seed(seed), seed);
+        played.unwrap_or_else(|finding| panic!("seed {seed}: {finding}"));
+    }
 }
 
 #[test]
