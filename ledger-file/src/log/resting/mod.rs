@@ -25,7 +25,7 @@ pub(super) struct Resting {
     taken: usize,
     bytes_max: usize,
     seed: u64,
-    /// How many were forgotten.
+    /// How many were forgotten, or never found room.
     forgotten: u64,
     /// Times are kept as their distance from this one, which is shorter.
     epoch: Option<i64>,
@@ -86,16 +86,19 @@ impl Resting {
         self.memory.len()
     }
 
-    /// Remembers a stream that is not remembered.
+    /// Remembers a stream that is not remembered, if there is room for it.
     pub(super) fn put(&mut self, name: &str, state: &StreamState) {
         let hash = self.hash(name);
         let epoch = *self.epoch.get_or_insert(state.recorded_at.as_micros());
         let mut row = std::mem::take(&mut self.scratch);
         row.clear();
         row::encode(hash, name, state, epoch, &mut row);
-        if row.len() <= BUCKET_BYTES - HEAD_BYTES - SIZE_BYTES {
-            self.make_room();
-            self.push(hash, &row);
+        match row.len() <= BUCKET_BYTES - HEAD_BYTES - SIZE_BYTES {
+            true => {
+                self.make_room();
+                self.push(hash, &row);
+            }
+            false => self.forgotten += 1,
         }
         self.scratch = row;
     }
@@ -171,6 +174,7 @@ impl Resting {
     /// Puts a row behind the others of its bucket, of which some go if there is no room.
     fn push(&mut self, hash: u64, row: &[u8]) {
         if self.memory.is_empty() {
+            self.forgotten += 1;
             return;
         }
         let number = self.number(hash);
@@ -341,11 +345,13 @@ mod tests {
         let mut resting = Resting::new(1 << 20, 7);
         resting.put(&long, &state(1, 1, false));
         assert_eq!(resting.get(&long), None);
+        assert!(!resting.remembers_all());
         let mut none = Resting::new(0, 7);
         none.put("s", &state(1, 1, false));
         assert_eq!(
             (none.get("s"), none.take("s"), none.bytes()),
             (None, None, 0)
         );
+        assert!(!none.remembers_all());
     }
 }
