@@ -96,6 +96,8 @@ pub(crate) enum Mistake {
     ClockTrusted,
     /// A trim is undone by what is read again after it.
     RemovalsNotRebuilt,
+    /// A stream is forgotten while its last commits are under way.
+    UnderWayForgotten,
     /// What was remembered of streams is believed wherever the log ends.
     StaleStreamsBelieved,
 }

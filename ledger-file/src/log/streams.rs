@@ -11,6 +11,7 @@ use ledger_core::{StreamName, Timestamp};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::resting::Resting;
+use crate::fault::{Mistake, is_planted};
 use crate::format::{Position, StreamNumber};
 
 /// What a stream is at a moment, apart from its entries.
@@ -285,7 +286,8 @@ impl Streams {
             self.hand += 1;
             let slot = &mut self.slots[index];
             let was_used = std::mem::take(&mut slot.was_used);
-            if slot.name.is_some() && !was_used && slot.under_way == 0 {
+            let is_under_way = slot.under_way > 0 && !is_planted(Mistake::UnderWayForgotten);
+            if slot.name.is_some() && !was_used && !is_under_way {
                 let state = slot.latest;
                 if let Some(name) = self.free(index) {
                     self.resting.put(name.as_str(), &state);

@@ -36,6 +36,7 @@ pub(crate) fn options(setup: &Setup, clock: Arc<ManualClock>) -> FileOptions {
         .with_segment_bytes_max(setup.segment_bytes)
         .with_stage_bytes(setup.stage_bytes)
         .with_sealed_compression(setup.sealed_compression)
+        .with_stream_cache_bytes(setup.stream_cache_bytes)
         .with_housekeeping(Housekeeping::Inline)
 }
 

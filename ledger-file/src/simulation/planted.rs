@@ -335,5 +335,6 @@ found! {
     an_index_of_another_segment: IndexOriginIgnored, swapped_indexes;
     an_index_that_is_believed: IndexTrusted, alike_keys;
     an_index_whose_checksum_is_ignored: IndexChecksumIgnored, index_flips;
+    a_stream_that_is_forgotten_too_early: UnderWayForgotten, plays(SYNC.forgetting(0));
     streams_as_they_were_at_another_time: StaleStreamsBelieved, stale_streams;
 }

@@ -24,6 +24,7 @@ pub(crate) struct Setup {
     pub(crate) calls: usize,
     pub(crate) sealed_compression: Compression,
     pub(crate) zeroes_ahead: bool,
+    pub(crate) stream_cache_bytes: usize,
 }
 
 /// A log that is synced with each append, in segments that are soon full.
@@ -35,7 +36,11 @@ pub(crate) const SYNC: Setup = Setup {
     calls: 60,
     sealed_compression: Compression::Off,
     zeroes_ahead: false,
+    stream_cache_bytes: 1 << 20,
 };
+
+/// Memory for one stream at a time, and for none.
+const LITTLE_CACHE: [usize; 2] = [3 << 10, 0];
 
 impl Setup {
     /// The same, with full segments that are packed.
@@ -54,13 +59,26 @@ impl Setup {
         }
     }
 
-    /// The same in one half of all histories, and packing in the other; with zeroes in one half of each.
+    /// The same, with hardly any memory for what is known of streams.
+    pub(crate) fn forgetting(self, seed: u64) -> Self {
+        Self {
+            stream_cache_bytes: LITTLE_CACHE[seed as usize % LITTLE_CACHE.len()],
+            ..self
+        }
+    }
+
+    /// The same in one half of all histories, and packing in the other; with zeroes in one half of each, and forgetting streams in one
+    /// half of those.
     pub(crate) fn of_seed(self, seed: u64) -> Self {
-        match seed % 4 {
+        let setup = match seed % 4 {
             0 => self,
             1 => self.packing(),
             2 => self.zeroing(),
             _ => self.packing().zeroing(),
+        };
+        match seed / 4 % 2 {
+            0 => setup,
+            _ => setup.forgetting(seed / 8),
         }
     }
 }
