@@ -18,10 +18,10 @@ use super::{IndexError, Window};
 use crate::format::StreamNumber;
 
 /// Who wants fewer may have them before all indexes were asked.
-const LIMIT_MIN: usize = 32;
+const LIMIT_MIN: usize = if cfg!(test) { 2 } else { 32 };
 
 /// From how many indexes on it is worth its time.
-const INDEXES_MIN: usize = 3;
+const INDEXES_MIN: usize = if cfg!(test) { 2 } else { 3 };
 
 type Indexes<'a> = SmallVec<[&'a SealedIndex; 32]>;
 

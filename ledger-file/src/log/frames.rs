@@ -13,8 +13,8 @@ use crate::format::{
 };
 
 /// How much is read at once, at least and at most: little for one entry, and for many no more than stays in a cache.
-pub(super) const CHUNK_BYTES_MIN: usize = 512;
-const CHUNK_BYTES_MAX: usize = 256 << 10;
+pub(super) const CHUNK_BYTES_MIN: usize = if cfg!(test) { 64 } else { 512 };
+const CHUNK_BYTES_MAX: usize = if cfg!(test) { 400 } else { 256 << 10 };
 
 /// Up to where a full segment is settled: as far as its file goes.
 const ALL: u32 = u32::MAX;

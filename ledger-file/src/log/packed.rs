@@ -15,7 +15,7 @@ use crate::format::{
 use crate::sync::plain::{Mutex, MutexGuard, OnceLock};
 
 /// How many blocks of a log are kept unpacked.
-const KEPT_BLOCKS: usize = 64;
+const KEPT_BLOCKS: usize = if cfg!(test) { 2 } else { 64 };
 
 /// Opens the segment that the manifest of the log `log_id` calls `meta`, of which nothing is read yet.
 pub(super) fn open_segment(

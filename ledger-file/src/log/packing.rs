@@ -17,7 +17,7 @@ use crate::format::{BlockTable, Form, SegmentHeader, block_at, block_range, put_
 use crate::options::Compression;
 
 /// How much is written at once.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = if cfg!(test) { 300 } else { 1 << 20 };
 
 impl Shared {
     /// Packs the oldest full segment that is not packed yet, if that is wanted. Tells whether there was one. Whoever

@@ -20,8 +20,8 @@ use crate::format::{
 use crate::index::{ActiveIndex, KeyHasher, Origin};
 
 /// How much is read at once: little at first, because often there is nothing.
-const FIRST_CHUNK_BYTES: usize = 16 << 10;
-const CHUNK_BYTES: usize = 1 << 20;
+const FIRST_CHUNK_BYTES: usize = if cfg!(test) { 100 } else { 16 << 10 };
+const CHUNK_BYTES: usize = if cfg!(test) { 300 } else { 1 << 20 };
 
 /// What a scan of a segment found.
 #[derive(Debug)]
@@ -191,7 +191,7 @@ impl<'a> Source<'a> {
 }
 
 /// How much is written again at once: a multiple of the largest pieces that systems cache files in.
-const PIECE_BYTES: u64 = 4 << 20;
+const PIECE_BYTES: u64 = if cfg!(test) { 200 } else { 4 << 20 };
 
 /// Writes what lies in `range` of a file, and its length, once more: a sync that comes then makes it durable, whatever became
 /// of the ones before. What a sync failed to write, the system takes for clean (rule 7).

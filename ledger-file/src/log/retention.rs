@@ -13,7 +13,7 @@ use crate::format::{Ids, Record};
 use crate::index::{ChangeKind, Spot};
 
 /// How many expired entries are looked for in one go.
-const EXPIRING_MAX: usize = 4096;
+const EXPIRING_MAX: usize = if cfg!(test) { 2 } else { 4096 };
 
 impl Shared {
     /// Removes what has an id up to `through`, and tells how many that were.

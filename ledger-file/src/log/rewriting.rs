@@ -12,7 +12,7 @@ use crate::error::{Failure, Result};
 use crate::format::{FrameWriter, SegmentHeader};
 
 /// How much is written at once.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = if cfg!(test) { 300 } else { 1 << 20 };
 
 /// A segment file that is being written, frame by frame.
 #[derive(Debug)]

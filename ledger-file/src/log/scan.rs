@@ -16,8 +16,8 @@ use crate::error::Result;
 use crate::format::{EntryRef, Fields, Malformed, ShortKeys, StreamNumber};
 
 /// How many entries are looked up in the indexes in one go: few at first, because who is shown them may want no more.
-const PART_MIN: u64 = 1 << 7;
-const PART_MAX: u64 = 1 << 20;
+const PART_MIN: u64 = if cfg!(test) { 1 } else { 1 << 7 };
+const PART_MAX: u64 = if cfg!(test) { 4 } else { 1 << 20 };
 
 /// An entry, borrowed from what was just read of the log. Marks that were made later are not applied.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use crate::format::{
 use crate::log::rewriting::Rewriting;
 
 /// How many tombstones lie in a frame.
-const TOMBSTONES_MAX: u64 = 10_000;
+const TOMBSTONES_MAX: u64 = if cfg!(test) { 2 } else { 10_000 };
 
 /// Writes what is left of a segment into a file of another generation, complete and durable. Answers what the manifest
 /// must say of it: that it is full.
