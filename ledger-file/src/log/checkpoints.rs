@@ -2,9 +2,9 @@
 
 use ledger_core::{Bytes, Checkpoint, Error, Revision, StreamName};
 
+use super::read::view::View;
 use super::shared::Shared;
-use super::view::View;
-use super::writer::{Changed, Subject, Turn};
+use super::write::writer::{Changed, Subject, Turn};
 use crate::disk::Patience;
 use crate::error::Result;
 use crate::format::{CheckpointRecord, Position, Record, StreamNumber};

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::segment::SegmentName;
+use super::read::segment::SegmentName;
 use super::shared::Shared;
-use super::writer::Turn;
+use super::write::writer::Turn;
 use crate::disk::{Patience, failure};
 use crate::error::{Failure, Result};
 

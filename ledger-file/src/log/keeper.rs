@@ -6,10 +6,10 @@ use std::sync::{Arc, PoisonError};
 
 use ledger_core::Error;
 
-use super::packing::Packed;
 use super::random::random;
-use super::segment::SegmentName;
+use super::read::segment::SegmentName;
 use super::shared::Shared;
+use super::upkeep::packing::Packed;
 use crate::disk::{Access, Disk, DiskFile, Patience, read_exact_at, write_all_at};
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};

@@ -8,8 +8,8 @@ use ledger_core::{Batch, Filter, NewEntry, Outcome, Payload, ReadOptions, Stream
 
 use super::Log;
 use super::keeper::{make_segment, read_manifest, write_manifest};
-use super::recovery::FIRST_FRAME;
-use super::rewriting::Rewriting;
+use super::open::recovery::FIRST_FRAME;
+use super::upkeep::rewriting::Rewriting;
 use crate::disk::{Directory, Disk, DiskFile};
 use crate::error::Result;
 use crate::format::{

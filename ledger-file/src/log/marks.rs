@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_core::{Entry, Error, ReadOptions, StreamName, Timestamp, merge_annotations};
 
-use super::read::Reading;
+use super::read::pages::Reading;
+use super::read::view::View;
 use super::shared::Shared;
-use super::view::View;
-use super::writer::{Changed, Turn};
+use super::write::writer::{Changed, Turn};
 use crate::disk::Patience;
 use crate::error::Result;
 use crate::format::{Malformed, Mark, Pairs, Position, Record, Tags};
@@ -84,7 +84,7 @@ impl Turn<'_> {
     /// The entry, if a read at `now` would return it.
     fn visible_entry(
         &self,
-        subject: &super::writer::Subject,
+        subject: &super::write::writer::Subject,
         id: u64,
         now: Timestamp,
     ) -> Result<Entry<u64>> {

@@ -2,10 +2,10 @@
 
 use ledger_core::{Error, StreamName};
 
+use super::read::view::View;
 use super::shared::Shared;
 use super::streams::StreamState;
-use super::view::View;
-use super::writer::{Changed, Subject, Turn};
+use super::write::writer::{Changed, Subject, Turn};
 use crate::disk::Patience;
 use crate::error::Result;
 use crate::format::Record;

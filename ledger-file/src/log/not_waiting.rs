@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ledger_core::{Batch, Filter, NewEntry, Page, Payload, ReadOptions, StreamName, Timestamp};
 use tempfile::TempDir;
 
-use super::{Log, Progress, RecordRef, follower};
+use super::open::follower;
+use super::{Log, Progress, RecordRef};
 use crate::disk::{Access, Directory, Disk, DiskFile, FileMap, Lock, LockView, Patience, Stage};
 use crate::options::{FileOptions, Housekeeping};
 

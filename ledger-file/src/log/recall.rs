@@ -2,7 +2,7 @@
 
 use super::resting::{self, Identity};
 use super::shared::Shared;
-use super::writer::Turn;
+use super::write::writer::Turn;
 use crate::disk::Patience;
 use crate::error::{Failure, Result};
 use crate::format::{Manifest, Position};
@@ -95,9 +95,9 @@ mod tests {
 
     use ledger_core::{Batch, NewEntry, Payload, StreamName};
 
-    use super::super::streams::StreamState;
     use super::*;
     use crate::log::Log;
+    use crate::log::streams::StreamState;
     use crate::options::{FileOptions, Housekeeping};
 
     fn options() -> FileOptions {

@@ -2,11 +2,11 @@
 
 use ledger_core::{Retention, StreamName, Timestamp};
 
-use super::read::Reading;
+use super::read::pages::Reading;
+use super::read::view::View;
 use super::shared::Shared;
 use super::streams::StreamState;
-use super::view::View;
-use super::writer::{Changed, Subject, Turn};
+use super::write::writer::{Changed, Subject, Turn};
 use crate::disk::Patience;
 use crate::error::Result;
 use crate::format::{Ids, Record};
@@ -132,14 +132,15 @@ fn expired(view: &View<'_>, state: &StreamState, now: Timestamp) -> Result<Vec<(
         let Some(last) = spots.last() else { break };
         let part = rest.start..last.id + 1;
         rest.start = part.end;
-        let changes = super::changes::Changes::of(view, state.number, part)?;
+        let changes = super::read::changes::Changes::of(view, state.number, part)?;
         for spot in spots {
             let said = changes.about(spot.id);
             let bytes = view.entry(state.number, spot, |_, entry| {
                 let fields = entry.fields();
                 let fields = fields.map_err(|error| view.malformed(spot.position, error))?;
                 let is_over = fields.expires_at.is_some_and(|time| time <= now);
-                let is_there = !fields.is_tombstone && said != Some(super::changes::Said::Purged);
+                let is_there =
+                    !fields.is_tombstone && said != Some(super::read::changes::Said::Purged);
                 Ok((is_over && is_there).then_some(fields.payload_bytes))
             })?;
             expired.extend(bytes.map(|bytes| (spot.id, bytes)));

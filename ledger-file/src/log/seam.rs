@@ -13,11 +13,11 @@ use ledger_core::{
     check_limit,
 };
 
-use super::commit::Group;
 use super::followers::Followers;
 use super::keeper::read_manifest;
-use super::scan::Progress;
+use super::read::scan::Progress;
 use super::shared::Shared;
+use super::write::commit::Group;
 use super::{Decided, Log, Receipts, RecordRef};
 use crate::disk::Patience;
 use crate::error::{self, Failure};

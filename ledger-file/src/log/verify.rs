@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::picture::Part;
-use super::recovery::{FIRST_FRAME, Source};
+use super::open::recovery::{FIRST_FRAME, Source};
+use super::read::picture::Part;
 use super::shared::Shared;
 use crate::error::Result;
 use crate::format::Record;

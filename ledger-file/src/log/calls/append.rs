@@ -9,10 +9,10 @@ use crate::disk::Patience;
 use crate::error::{self, Failure};
 use crate::fault::{Mistake, is_planted};
 use crate::format::NewRecord;
-use crate::log::append::Wanted;
-use crate::log::commit::Group;
 use crate::log::shared::Shared;
-use crate::log::writer::Turn;
+use crate::log::write::append::Wanted;
+use crate::log::write::commit::Group;
+use crate::log::write::writer::Turn;
 use crate::log::{Log, limits};
 
 /// What became of batches. Mostly there is one.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ledger_core::Result;
 
 use crate::disk::{Directory, Disk, Patience};
-use crate::log::{Log, LogStats, Repair, Verified, opening, reading, repair};
+use crate::log::open::{opening, reading};
+use crate::log::{Log, LogStats, Repair, Verified, repair};
 use crate::options::FileOptions;
 
 impl Log {

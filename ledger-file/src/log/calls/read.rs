@@ -6,8 +6,8 @@ use ledger_core::{Page, ReadOptions, Result, Stat, StreamName};
 
 use crate::disk::Patience;
 use crate::error;
-use crate::log::read::Reading;
-use crate::log::scan::Progress;
+use crate::log::read::pages::Reading;
+use crate::log::read::scan::Progress;
 use crate::log::{Log, RecordRef};
 
 impl Log {

@@ -7,9 +7,9 @@ use crate::format::{
     SegmentMeta,
 };
 use crate::index::Layer;
-use crate::log::index_files::open_layers;
 use crate::log::random::random;
-use crate::log::segment::SegmentName;
+use crate::log::read::segment::SegmentName;
+use crate::log::upkeep::index_files::open_layers;
 
 use super::contents::{Contents, read_file};
 

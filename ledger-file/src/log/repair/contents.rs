@@ -8,7 +8,7 @@ use crate::format::{
     FileName, Form, Found, HeaderError, LogId, SEGMENT_HEADER_BYTES, SLOT_WORDS, SegmentHeader,
     SegmentMeta, Slot, read_frame, salvage,
 };
-use crate::log::segment::SegmentName;
+use crate::log::read::segment::SegmentName;
 
 /// The bytes of a segment.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ use self::census::Filling;
 use self::contents::{Contents, read_file};
 use self::survey::{Survey, Surveyed};
 use super::keeper::{make_segment, number_after, write_manifest};
-use super::opening::take_lock;
+use super::open::opening::take_lock;
 use super::random::random;
 use super::resting;
 use crate::disk::{Disk, write_all_at};

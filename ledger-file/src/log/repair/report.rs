@@ -8,7 +8,7 @@ use super::catalogue::Catalogue;
 use super::census::{Filling, Loss};
 use super::survey::{Survey, Surveyed};
 use crate::format::FileName;
-use crate::log::recovery::FIRST_FRAME;
+use crate::log::open::recovery::FIRST_FRAME;
 
 /// What is damaged in a log, and what a repair makes of it.
 ///

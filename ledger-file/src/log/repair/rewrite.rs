@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::format::{
     AppendHead, Found, Frame, FrameWriter, Record, SegmentHeader, SegmentMeta, read_frame,
 };
-use crate::log::rewriting::Rewriting;
+use crate::log::upkeep::rewriting::Rewriting;
 
 /// How many tombstones lie in a frame.
 const TOMBSTONES_MAX: u64 = if cfg!(test) { 2 } else { 10_000 };

@@ -11,8 +11,8 @@ use crate::format::{
     Found, FrameSearch, LogId, Malformed, Position, SegmentHeader, SegmentMeta, newest_claim,
     read_frame,
 };
-use crate::log::recovery::FIRST_FRAME;
-use crate::log::segment::SegmentName;
+use crate::log::open::recovery::FIRST_FRAME;
+use crate::log::read::segment::SegmentName;
 
 /// All segments of a log, as they were found.
 #[derive(Debug)]

@@ -246,10 +246,10 @@ mod tests {
     use ledger_core::Timestamp;
     use proptest::prelude::*;
 
-    use super::super::super::streams::StreamState;
     use super::*;
     use crate::disk::Directory;
     use crate::format::StreamNumber;
+    use crate::log::streams::StreamState;
 
     const BYTES_MAX: usize = 1 << 20;
 

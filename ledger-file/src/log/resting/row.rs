@@ -2,8 +2,8 @@
 
 use ledger_core::Timestamp;
 
-use super::super::streams::StreamState;
 use crate::format::{Input, Malformed, StreamNumber, put_signed_varint, put_varint};
+use crate::log::streams::StreamState;
 
 /// Whether entries were trimmed or purged, and whether something says so.
 const HAS_FIRST: u8 = 1;

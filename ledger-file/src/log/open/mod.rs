@@ -1,0 +1,12 @@
+//! How a log comes to be open.
+//!
+//! An `opening` sets a log right, with `recovery`, or has it made by a `creation`; what only a writer needs waits for the `first_turn`. One
+//! for `reading` does neither, and follows as a `follower`, who sees by the lock when the log is `idle`.
+
+mod creation;
+mod first_turn;
+pub(in crate::log) mod follower;
+mod idle;
+pub(in crate::log) mod opening;
+pub(in crate::log) mod reading;
+pub(in crate::log) mod recovery;
