@@ -52,6 +52,12 @@ pub(crate) enum Mistake {
     StageNotReplayed,
     /// Recovery serves before what it read is synced.
     RecoveredNotSynced,
+    /// Readers are not told that a sync has failed.
+    FailedSyncNotTold,
+    /// Readers are told the end that a killed writer had told while the log is opened again.
+    EndNotHidden,
+    /// A reader shows what a killed writer left before it is synced.
+    LeftNotSynced,
     /// Recovery syncs what it read without writing it again: a sync that had failed before leaves nothing to do.
     RecoveredNotWrittenAgain,
     /// A new set of dedup keys answers for what was appended before it began.

@@ -60,7 +60,9 @@ pub(crate) use search::{FrameSearch, newest_claim};
 pub(crate) use segment::{Form, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub(crate) use short_checksum::short_crc;
 pub(crate) use short_keys::ShortKeys;
-pub(crate) use stage::{MANIFEST_WORD, SLOT_WORDS, Slot, StageHeader, VISIBLE_WORD, tell, told};
+pub(crate) use stage::{
+    MANIFEST_WORD, SLOT_WORDS, Slot, StageHeader, VISIBLE_WORD, Visible, tell, told,
+};
 pub(crate) use varint::{put as put_varint, put_signed as put_signed_varint};
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ const MAGIC: &[u8; 8] = b"LEDGERST";
 /// Where the words of the two slots begin. A cache line each: a torn one leaves the other whole.
 pub(crate) const SLOT_WORDS: [usize; 2] = [8, 16];
 
-/// Where the place up to which readers may look is [told](tell).
+/// Where it is told up to where readers may [look](Visible).
 pub(crate) const VISIBLE_WORD: usize = 24;
 
 /// Where the version of the newest manifest is [told](tell).
@@ -100,6 +100,46 @@ pub(crate) fn told([value, complement]: [u64; 2]) -> Option<u64> {
     (value == !complement).then_some(value)
 }
 
+/// Up to where readers in other processes may look. What is acknowledged lies before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visible {
+    /// As long as somebody writes. If nobody does, whoever did may have left more.
+    UpTo(Position),
+    /// Somebody opens the log, and does not know yet: as if nobody wrote.
+    Unknown,
+    /// Whether somebody writes or not: a sync has failed behind it.
+    Final(Position),
+}
+
+/// What of the two words of a final place differs.
+const FINAL: u64 = 0x5555_5555_5555_5555;
+
+impl Visible {
+    /// The words that tell it.
+    pub(crate) fn words(self) -> [u64; 2] {
+        match self {
+            Self::UpTo(end) => tell(end.as_u64()),
+            Self::Unknown => [0; 2],
+            Self::Final(end) => [end.as_u64(), end.as_u64() ^ FINAL],
+        }
+    }
+
+    /// What the words tell; none if they were read while being written, or whoever wrote them was killed then.
+    pub(crate) fn decode(words: [u64; 2]) -> Option<Self> {
+        let end = Position::from_u64(words[0]);
+        let known = [Self::UpTo(end), Self::Unknown, Self::Final(end)];
+        known.into_iter().find(|visible| visible.words() == words)
+    }
+
+    /// The place, if one is told.
+    pub(crate) fn end(self) -> Option<Position> {
+        match self {
+            Self::UpTo(end) | Self::Final(end) => Some(end),
+            Self::Unknown => None,
+        }
+    }
+}
+
 fn id_words(log_id: &LogId) -> [u64; 2] {
     let [low, high] = [0, 8].map(|at| {
         log_id[at..at + 8]
@@ -130,6 +170,10 @@ mod tests {
             let slot = Slot { base: Position::from_u64(base), sequence };
             prop_assert_eq!(Slot::decode(slot.words(&log_id), &log_id), Some(slot));
             prop_assert_eq!(told(tell(base)), Some(base));
+            let end = Position::from_u64(base);
+            for visible in [Visible::UpTo(end), Visible::Unknown, Visible::Final(end)] {
+                prop_assert_eq!(Visible::decode(visible.words()), Some(visible));
+            }
         }
 
         #[test]
@@ -143,6 +187,7 @@ mod tests {
             let mut pair = tell(base);
             pair[word % 2] ^= 1u64 << bit;
             prop_assert_eq!(told(pair), None);
+            prop_assert_eq!(Visible::decode(pair), None);
         }
 
         #[test]

@@ -6,8 +6,8 @@ use ledger_core::Timestamp;
 
 use crate::format::{
     BLOCK_BYTES, Block, BlockTable, Form, Found, MANIFEST_WORD, Manifest, Position, SLOT_WORDS,
-    SegmentHeader, Slot, StageHeader, VISIBLE_WORD, exhaust, framed, newest_claim, read_frame,
-    salvage, stored_block, told,
+    SegmentHeader, Slot, StageHeader, VISIBLE_WORD, Visible, exhaust, framed, newest_claim,
+    read_frame, salvage, stored_block, told,
 };
 
 pub use index::index;
@@ -129,6 +129,10 @@ pub fn stage(bytes: &[u8]) {
             assert_eq!(slot.words(&log_id), words);
         }
     }
-    let _either = [VISIBLE_WORD, MANIFEST_WORD].map(|at| told([word(at), word(at + 1)]));
+    let _either = told([word(MANIFEST_WORD), word(MANIFEST_WORD + 1)]);
+    let words = [word(VISIBLE_WORD), word(VISIBLE_WORD + 1)];
+    if let Some(visible) = Visible::decode(words) {
+        assert_eq!(visible.words(), words);
+    }
     frame(rest);
 }

@@ -8,10 +8,9 @@
 use super::inode::Survival;
 use super::models::Models;
 use super::observed::Observed;
-use super::played::{Crash, Finding, Moment, Played, tick};
+use super::played::{Crash, Finding, Played, tick};
 use super::{LogSubject, Random, SimDisk, State};
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -98,7 +97,7 @@ impl Search<'_> {
         let clock = Arc::new(ManualClock::new(newest.now));
         let log = LogSubject::open(&disk, &self.played.setup, clock.clone())
             .map_err(|error| format!("opening: {error:?}"))?;
-        let moment = self.find(&log, &clock, possible)?;
+        let moment = self.played.find(&log, &clock, possible)?;
         clock.set(self.played.moments[moment].now);
         Ok(Recovered {
             disk,
@@ -106,35 +105,6 @@ impl Search<'_> {
             clock,
             moment,
         })
-    }
-
-    /// The newest of the `possible` moments that looks like `log`. What has expired depends on the time, so each is
-    /// compared at its own.
-    fn find(
-        &self,
-        log: &LogSubject,
-        clock: &ManualClock,
-        possible: RangeInclusive<usize>,
-    ) -> Result<usize, Finding> {
-        let mut seen: BTreeMap<_, Observed> = BTreeMap::new();
-        for index in possible.clone().rev() {
-            let Moment { now, observed, .. } = &self.played.moments[index];
-            if !seen.contains_key(now) {
-                clock.set(*now);
-                let looked = Observed::of(log).map_err(|error| format!("looking: {error:?}"))?;
-                seen.insert(*now, looked);
-            }
-            if seen[now] == **observed {
-                return Ok(index);
-            }
-        }
-        let oldest = &self.played.moments[*possible.start()];
-        let newest = &self.played.moments[*possible.end()];
-        Err(format!(
-            "found in none of the moments {possible:?}: from the oldest {}\nfrom the newest {}",
-            seen[&oldest.now].difference(&oldest.observed),
-            seen[&newest.now].difference(&newest.observed)
-        ))
     }
 
     /// The recovery itself is cut short, at any of its steps.

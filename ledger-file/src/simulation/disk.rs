@@ -36,6 +36,21 @@ impl SimDisk {
         self.world().state.clone()
     }
 
+    /// Becomes what it was at another moment.
+    pub(crate) fn set_state(&self, state: State) {
+        self.world().state = state;
+    }
+
+    /// Changes as another disk did.
+    pub(crate) fn replay(&self, step: &Step) {
+        self.world().state.apply(step);
+    }
+
+    /// Says whether a process writes to the log that lies on it.
+    pub(crate) fn set_locked(&self, is_locked: bool) {
+        self.world().is_locked = is_locked;
+    }
+
     /// How many changes were made to it.
     pub(crate) fn steps(&self) -> usize {
         self.world().journal.len()

@@ -53,6 +53,27 @@ impl LogSubject {
         Ok(subject)
     }
 
+    /// Opens the log on `disk` for reading, whoever writes it.
+    pub(crate) fn read_only(
+        disk: &SimDisk,
+        setup: &Setup,
+        clock: Arc<ManualClock>,
+    ) -> Result<Self> {
+        let options = options(setup, clock);
+        let log = Log::read_only_on(Arc::new(disk.clone()), "sim".into(), options.clone())?;
+        Ok(Self {
+            disk: disk.clone(),
+            options,
+            log: RefCell::new(Some(log)),
+            answered: RefCell::default(),
+        })
+    }
+
+    /// Sees what the one who writes shows by now.
+    pub(crate) fn refresh(&self) -> Result<()> {
+        self.log().refresh()
+    }
+
     /// Opens the log, which is not open.
     pub(crate) fn open_again(&self) -> Result<()> {
         let disk = Arc::new(self.disk.clone());

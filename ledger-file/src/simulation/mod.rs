@@ -8,8 +8,8 @@
 //!   [`faults`]: errors that it reports when it is told to. [`random`]: numbers from a seed.
 //! - [`call`], [`history`]: what users do, at random. [`subject`]: on what: the strict reference in memory, or a log
 //!   ([`log_subject`]). [`observed`]: what can be seen of either, to be compared.
-//! - [`played`]: a history that was played once, on both. [`crash`] ends the world at each of its steps, [`trouble`]
-//!   lets calls of the disk fail meanwhile, [`damage`] alters what was stored, and [`repaired`] repairs it.
+//! - [`played`]: a history that was played once, on both. [`crash`] ends the world at each of its steps, readers in other processes have
+//!   [`followed`] it there, [`trouble`] lets calls of the disk fail meanwhile, [`damage`] alters what was stored, and [`repaired`] repairs it.
 //! - `tests`: all of that in numbers.
 //! - `interleavings`, only built for `scripts/interleavings`: threads on one log, in every order that there is time for.
 
@@ -18,6 +18,7 @@ mod crash;
 mod damage;
 mod disk;
 mod faults;
+mod followed;
 mod history;
 mod inode;
 #[cfg(ledger_shuttle)]

@@ -6,6 +6,7 @@ use ledger_core::Durability;
 
 use super::crash::explore;
 use super::damage::{AtRest, Class};
+use super::followed::follow;
 use super::history::Theme;
 use super::played::{self, Finding, Played, Setup};
 use super::trouble::{self, Ended, Plan};
@@ -60,6 +61,10 @@ fn crashes(setup: Setup) -> impl Fn(u64) -> Result<(), Finding> {
 
 fn plays(setup: Setup) -> impl Fn(u64) -> Result<(), Finding> {
     move |seed| Played::new(setup, seed).map(drop)
+}
+
+fn followed(setup: Setup) -> impl Fn(u64) -> Result<(), Finding> {
+    move |seed| follow(&Played::new(setup, seed)?, seed).map(drop)
 }
 
 fn trouble(setup: Setup, call: DiskCall, trouble: Trouble) -> impl Fn(u64) -> Result<(), Finding> {
@@ -319,6 +324,9 @@ found! {
     a_sync_of_zeroes_that_failed_and_is_passed_over: ZeroesSyncPassedOver, trouble(WIDE.zeroing(), DiskCall::Sync, Trouble::Io);
     a_recovery_that_believes_a_sync_after_one_that_failed: RecoveredNotWrittenAgain, trouble(SYNC, DiskCall::Sync, Trouble::Io);
     an_opening_that_believes_a_sync_after_one_that_failed: RecoveredNotWrittenAgain, openings(STAGED);
+    a_failed_sync_that_readers_are_not_told_of: FailedSyncNotTold, trouble(SYNC, DiskCall::Sync, Trouble::Io);
+    readers_who_show_what_is_not_synced: LeftNotSynced, followed(SYNC);
+    an_end_that_is_told_while_it_is_not_known: EndNotHidden, followed(SYNC);
     readers_who_see_what_is_not_durable: VisibleBeforeDurable, trouble(SYNC, DiskCall::Sync, Trouble::Io);
     zeroes_that_are_written_over_frames: ZeroesOverFrames, crashes(SYNC.zeroing());
     a_short_write_that_is_not_gone_on_from: ShortWriteIgnored, trouble(SYNC, DiskCall::Write, Trouble::Short);

@@ -1,5 +1,7 @@
 //! A history that was played once, on a log and on the model side by side.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ledger_core::{Clock, Durability, ManualClock, MemoryOptions, MemoryStore, Timestamp};
@@ -223,7 +225,7 @@ impl Played {
     }
 
     /// Which moments may be found when the world ends before the step `step`.
-    pub(crate) fn possible(&self, step: usize, crash: Crash) -> std::ops::RangeInclusive<usize> {
+    pub(crate) fn possible(&self, step: usize, crash: Crash) -> RangeInclusive<usize> {
         let is_promised = |moment: &&Moment| match crash {
             Crash::Kill => moment.acknowledged <= step,
             Crash::PowerCut => moment.power_safe <= step,
@@ -235,6 +237,42 @@ impl Played {
             .count();
         let promised = self.moments.iter().rposition(|moment| is_promised(&moment));
         promised.unwrap_or(0)..=begun - 1
+    }
+
+    /// Whether a call was answered just before the step `step`.
+    pub(crate) fn is_answered(&self, step: usize) -> bool {
+        let moments = self.moments.iter().skip(1);
+        let mut answered = moments.map(|moment| moment.acknowledged);
+        answered.any(|acknowledged| acknowledged == step)
+    }
+
+    /// The newest of the `possible` moments that looks like `log`. What has expired depends on the time, so each is
+    /// compared at its own.
+    pub(crate) fn find(
+        &self,
+        log: &LogSubject,
+        clock: &ManualClock,
+        possible: RangeInclusive<usize>,
+    ) -> Result<usize, Finding> {
+        let mut seen: BTreeMap<_, Observed> = BTreeMap::new();
+        for index in possible.clone().rev() {
+            let Moment { now, observed, .. } = &self.moments[index];
+            if !seen.contains_key(now) {
+                clock.set(*now);
+                let looked = Observed::of(log).map_err(|error| format!("looking: {error:?}"))?;
+                seen.insert(*now, looked);
+            }
+            if seen[now] == **observed {
+                return Ok(index);
+            }
+        }
+        let oldest = &self.moments[*possible.start()];
+        let newest = &self.moments[*possible.end()];
+        Err(format!(
+            "found in none of the moments {possible:?}: from the oldest {}\nfrom the newest {}",
+            seen[&oldest.now].difference(&oldest.observed),
+            seen[&newest.now].difference(&newest.observed)
+        ))
     }
 }
 

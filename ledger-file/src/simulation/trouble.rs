@@ -234,6 +234,7 @@ impl Run {
         call.play_slowly(&self.model, || possible.push(self.expected()));
         self.opened
             .shows(&possible[acknowledged..=acknowledged])
+            .and_then(|()| self.opened.shows_others(&possible[acknowledged]))
             .map_err(|finding| format!("poisoned in {call:?}: {finding}"))?;
         // After a failed close it has been opened again, and is sound.
         let is_reopened = matches!(call, Call::Maintain(Care::Reopen));
@@ -285,6 +286,18 @@ impl Opened {
         match possible.contains(&seen) {
             true => Ok(()),
             false => Err(seen.difference(&possible[0])),
+        }
+    }
+
+    /// Who reads after the end of the process, before anybody has opened the log again, sees what was seen before.
+    fn shows_others(&self, expected: &Observed) -> Result<(), Finding> {
+        let disk = SimDisk::new(self.disk.state());
+        let log = LogSubject::read_only(&disk, &self.setup, self.clock.clone());
+        let seen = log.and_then(|log| Observed::of(&log));
+        let seen = seen.map_err(|error| format!("read by others: {error:?}"))?;
+        match seen == *expected {
+            true => Ok(()),
+            false => Err(format!("read by others: {}", seen.difference(expected))),
         }
     }
 

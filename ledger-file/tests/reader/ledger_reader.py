@@ -290,10 +290,14 @@ class Stage:
             return sequence, base
         return None
 
-    def visible(self):
-        """The position up to which readers may look while somebody writes."""
-        value, complement = self.words[24:26]
-        if value ^ complement != (1 << 64) - 1:
+    def end(self, is_written):
+        """The position up to which readers may look."""
+        value, other = self.words[24:26]
+        if value ^ other == 0x5555555555555555:
+            return value
+        if not is_written or value == other == 0:
+            return 1 << 64
+        if value ^ other != (1 << 64) - 1:
             raise Damaged("the page of the stage is being written: try again")
         return value
 
@@ -315,8 +319,7 @@ def read_segments(directory):
     for segment in segments:
         if stage.base is not None and stage.base >> 32 == segment.meta.segment:
             segment.overlay(stage.area, stage.base & 0xFFFFFFFF)
-    end = stage.visible() if is_locked(directory / "LOCK") else 1 << 64
-    return segments, end
+    return segments, stage.end(is_locked(directory / "LOCK"))
 
 
 # What the records mean.

@@ -29,7 +29,8 @@ impl Log {
     }
 
     /// Opens the log in the directory at `path` for reading, while another process may write it: every question is
-    /// answered by what that shows at the moment. Nothing is locked, and nothing written.
+    /// answered by what that shows at the moment. Nothing is locked, and nothing written. If nobody writes, what the last one left and had
+    /// not told to be durable is synced before it is shown, so that no loss of power takes back what was read.
     ///
     /// # Errors
     /// As [`open`](Log::open), apart from [`Busy`](ledger_core::Error::Busy). Every change answers [`ReadOnly`](ledger_core::Error::ReadOnly).

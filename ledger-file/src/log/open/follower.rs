@@ -2,7 +2,11 @@
 //!
 //! Before each question the reader looks whether the writer shows more, or lists other files, and reads the frames in
 //! between: from the segment files, and the last ones from the stage. Every frame is checked, so what the writer moves
-//! meanwhile is found out, and looked for again. If nobody writes, the log ends with its last valid frame.
+//! meanwhile is found out, and looked for again.
+//!
+//! If nobody writes, or somebody is opening the log and does not know yet, it ends with its last valid frame. What lies behind the place
+//! that the last writer told may not be synced: the reader does that before it shows it, or a loss of power could take it back. But
+//! nothing is shown behind a place of which a writer has said that a sync failed there: to sync that again proves nothing.
 //!
 //! Whoever must not wait is answered if there is nothing new: if the writer's page says so, or nobody has written since
 //! everything was looked at last (`idle`).
@@ -11,29 +15,25 @@ use std::io;
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Instant;
 
+use super::followed::{Followed, open};
 use super::idle::Idle;
-use super::recovery::Source;
 use crate::disk::{
-    Access, DiskFile, LockView, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, StagePage,
-    read_at_most,
+    DiskFile, LockView, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, StagePage, read_at_most,
 };
 use crate::error::{Failure, Result};
+use crate::fault::{Mistake, is_planted};
 use crate::format::{
-    FileName, Found, Frame, LogId, MANIFEST_WORD, Manifest, Position, Record, SLOT_WORDS,
-    SegmentHeader, SegmentMeta, Slot, StageHeader, VISIBLE_WORD, read_frame, told,
+    FileName, LogId, MANIFEST_WORD, Manifest, Position, SLOT_WORDS, Slot, StageHeader,
+    VISIBLE_WORD, Visible, told,
 };
-use crate::index::{ActiveIndex, Layer, Origin};
+use crate::index::{Layer, Origin};
 use crate::log::keeper::read_manifest;
-use crate::log::read::packed::open_segment;
-use crate::log::read::picture::{Part, Picture};
-use crate::log::read::segment::SegmentName;
+use crate::log::read::picture::Picture;
 use crate::log::shared::Shared;
-use crate::log::upkeep::index_files::open_layers;
-use crate::log::write::notes::Notes;
-use crate::sync::{Mutex, MutexGuard, RwLock};
+use crate::sync::{Mutex, MutexGuard};
 
 /// How often the reader looks again for what the writer moved while it was read.
-const ATTEMPTS: usize = 10_000;
+const ATTEMPTS: usize = if cfg!(test) { 3 } else { 10_000 };
 
 /// What a reader knows of the log it follows.
 #[derive(Debug)]
@@ -41,31 +41,25 @@ pub(in crate::log) struct Follower {
     stage: Arc<dyn DiskFile>,
     manifest: Option<Manifest>,
     parts: Vec<Followed>,
+    /// Up to where this reader has synced what a writer left.
+    durable: Position,
     /// That of the writer, since everything was looked at last.
     lock: Option<Box<dyn LockView>>,
     idle: Option<Idle>,
 }
 
-/// A segment, as far as it was read.
-#[derive(Debug)]
-struct Followed {
-    meta: SegmentMeta,
-    part: Part,
-    /// Of what no index file knows.
-    index: Option<Arc<RwLock<ActiveIndex>>>,
-    /// Up to where it was read.
-    noted: u32,
-    /// Up to where that was read from the file.
-    in_file: u32,
-    is_sealed: bool,
-}
-
 /// What the writer says on the first page of the stage.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Said {
     manifest: Option<u64>,
-    visible: Option<Position>,
+    visible: Option<Visible>,
     slot: Option<Slot>,
+}
+
+impl Said {
+    fn end(&self) -> Option<Position> {
+        self.visible?.end()
+    }
 }
 
 /// The end of what was read, with the bytes that are not in a segment file yet.
@@ -82,6 +76,7 @@ impl Follower {
             stage,
             manifest: None,
             parts: Vec::new(),
+            durable: Position::ZERO,
             lock: None,
             idle: None,
         };
@@ -196,7 +191,7 @@ impl Follower {
 
     /// Whether the writer, which there is, said no more than what is shown.
     fn shows(&self, shared: &Shared, said: &Said) -> bool {
-        self.lists(said) && said.visible == Some(shared.scene().visible)
+        self.lists(said) && said.end() == Some(shared.scene().visible)
     }
 
     /// Whether the manifest is the one that the writer speaks of.
@@ -211,10 +206,7 @@ impl Follower {
         let idle = self.idle.take();
         self.look_at_lock(shared)?;
         let changed = self.lock.as_ref().and_then(|lock| lock.changed());
-        let is_written = match &self.lock {
-            Some(lock) => is_held(&**lock)?,
-            None => false,
-        };
+        let is_written = self.is_written()?;
         let is_read = self.advance_beside(shared, is_written)?;
         if is_read && !is_written {
             self.idle = changed.map(|changed| Idle::after(idle, changed, looked));
@@ -242,33 +234,82 @@ impl Follower {
         }
         // Whatever the manifest lists as full was visible before it did.
         let said = self.said(shared, Patience::Wait)?;
-        let target = match is_written {
-            true => match said.visible {
-                Some(visible) => Some(visible),
-                None => return Ok(false),
-            },
-            false => None,
-        };
-        match self.read_frames(shared, target, said.slot)? {
-            Some(end) => {
-                self.show(shared, end);
-                Ok(true)
+        let read = match (said.visible, is_written) {
+            (Some(Visible::UpTo(end) | Visible::Final(end)), true) => {
+                self.read_frames(shared, Some(end), said.slot)?
             }
+            (Some(Visible::Final(end)), false) => {
+                match self.read_frames(shared, Some(end), said.slot)? {
+                    // Nobody moves anything: no frame ends there since the log was repaired.
+                    None => self.read_rest(shared, &said, is_written)?,
+                    read => read,
+                }
+            }
+            (Some(Visible::Unknown), _) | (_, false) => {
+                self.read_rest(shared, &said, is_written)?
+            }
+            (None, true) => None,
+        };
+        let is_read = read.is_some();
+        read.into_iter().for_each(|end| self.show(shared, end));
+        Ok(is_read)
+    }
+
+    /// Reads frames up to the last one that is valid, which are there to stay then. None: somebody has begun to write.
+    fn read_rest(&mut self, shared: &Shared, said: &Said, is_written: bool) -> Result<Option<End>> {
+        let Some(end) = self.read_frames(shared, None, said.slot)? else {
+            return Ok(None);
+        };
+        self.make_durable(&end, said)?;
+        if self.is_written()? == is_written && self.said(shared, Patience::Wait)? == *said {
+            return Ok(Some(end));
+        }
+        // More than there was may have been read.
+        (self.parts, self.manifest) = (Vec::new(), None);
+        Ok(None)
+    }
+
+    /// Whether somebody holds the lock that was looked at last.
+    fn is_written(&self) -> Result<bool> {
+        match &self.lock {
+            Some(lock) => is_held(&**lock),
             None => Ok(false),
         }
+    }
+
+    /// Syncs what the last writer left in segment files behind what it had shown: that may not have been synced, and what is shown once
+    /// must not be taken back by a loss of power.
+    fn make_durable(&mut self, end: &End, said: &Said) -> Result<()> {
+        let durable = self.durable.max(said.end().unwrap_or(Position::ZERO));
+        if end.at <= durable || is_planted(Mistake::LeftNotSynced) {
+            return Ok(());
+        }
+        // What the manifest lists as full was synced before it did.
+        let grown = self
+            .parts
+            .iter()
+            .filter(|it| it.meta.sealed_bytes.is_none());
+        for segment in grown.map(|followed| &followed.part.segment) {
+            match segment.file().sync_data() {
+                // Nothing was ever left to be written where nothing can be.
+                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
+                synced => synced.map_err(|error| Failure::io(&segment.file_name(), error))?,
+            }
+        }
+        self.durable = end.at;
+        Ok(())
     }
 
     fn said(&self, shared: &Shared, patience: Patience) -> Result<Said> {
         let words = self.words(patience)?;
         let word = |index: usize| words[index];
-        let pair = |at: usize| told([word(at), word(at + 1)]);
         let slots = SLOT_WORDS.map(|at| {
             let words = [word(at), word(at + 1), word(at + 2)];
             Slot::decode(words, &shared.log_id)
         });
         Ok(Said {
-            manifest: pair(MANIFEST_WORD),
-            visible: pair(VISIBLE_WORD).map(Position::from_u64),
+            manifest: told([word(MANIFEST_WORD), word(MANIFEST_WORD + 1)]),
+            visible: Visible::decode([word(VISIBLE_WORD), word(VISIBLE_WORD + 1)]),
             slot: slots.into_iter().flatten().max_by_key(|slot| slot.sequence),
         })
     }
@@ -375,114 +416,6 @@ fn stage_from(stage: &dyn DiskFile, slot: Slot, at: Position) -> Result<Vec<u8>>
     Ok(bytes)
 }
 
-/// Opens a segment with its indexes; none if it is not there any more.
-fn open(shared: &Shared, meta: &SegmentMeta) -> Result<Option<Followed>> {
-    let name = SegmentName {
-        log_id: shared.log_id,
-        number: meta.segment,
-        generation: meta.generation,
-    };
-    let (log_id, kept) = (shared.log_id, &shared.kept_blocks);
-    let segment = match open_segment(&*shared.disk, log_id, meta, Access::Read, kept) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(|error| Failure::io(&name.file_name_as(meta.form()), error))?,
-    };
-    if let Some(bytes) = meta.sealed_bytes
-        && segment.file_end()? >= bytes
-    {
-        segment.note_full(bytes);
-    }
-    let (mut layers, from) = open_layers(&*shared.disk, name, meta)?;
-    let is_indexed = meta.sealed_bytes == Some(from);
-    let index = (!is_indexed).then(|| {
-        let origin = Origin {
-            log_id: name.log_id,
-            segment: name.number,
-            generation: name.generation,
-            from,
-        };
-        Arc::new(RwLock::new(ActiveIndex::new(origin)))
-    });
-    layers.extend(index.iter().map(|index| Layer::Memory(Arc::clone(index))));
-    Ok(Some(Followed {
-        meta: meta.clone(),
-        part: Part {
-            segment: Arc::new(segment),
-            layers,
-        },
-        index,
-        noted: from,
-        in_file: from,
-        is_sealed: is_indexed,
-    }))
-}
-
-impl Followed {
-    /// Whether all that there will ever be is in the file.
-    fn is_in_file(&self) -> bool {
-        self.is_sealed && self.in_file == self.noted
-    }
-
-    /// Reads the frames that are in the file, up to `target`.
-    fn scan(&mut self, shared: &Shared, target: Option<Position>) -> Result<()> {
-        let segment = Arc::clone(&self.part.segment);
-        if self.is_in_file() || target == Some(segment.at(self.in_file)) {
-            return Ok(());
-        }
-        let source = Source::of(&segment)?;
-        let from = self.in_file;
-        source.frames(from, |frame| {
-            let end = segment.at(frame.end());
-            if target.is_some_and(|target| end > target) {
-                return Ok(false);
-            }
-            self.note(shared, frame)?;
-            self.in_file = frame.end();
-            Ok(!self.is_in_file() && Some(end) != target)
-        })?;
-        Ok(())
-    }
-
-    /// Notes the frames in `staged`, which lie behind the file's, up to `target`; tells how many bytes they are.
-    fn take_staged(
-        &mut self,
-        shared: &Shared,
-        staged: &[u8],
-        target: Option<Position>,
-    ) -> Result<usize> {
-        let header: SegmentHeader = *self.part.segment.header(Patience::Wait)?;
-        let (mut len, mut offset) = (0, self.in_file);
-        while let Found::Frame(frame) = read_frame(&staged[len..], &header, offset) {
-            let end = header.at(frame.end());
-            if target.is_some_and(|target| end > target) {
-                break;
-            }
-            len += frame.bytes_len() as usize;
-            offset = frame.end();
-            self.note(shared, &frame)?;
-        }
-        Ok(len)
-    }
-
-    /// Notes a frame, unless it was already.
-    fn note(&mut self, shared: &Shared, frame: &Frame<'_>) -> Result<()> {
-        if frame.end() <= self.noted {
-            return Ok(());
-        }
-        if let Some(index) = &self.index {
-            let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
-            let at = frame.position().offset();
-            Notes::frame(&mut index, shared.hasher, frame)
-                .map_err(|malformed| self.part.segment.damage(at, malformed))?;
-        }
-        self.noted = frame.end();
-        self.is_sealed = frame
-            .records()
-            .any(|record| matches!(record, Ok((_, Record::Seal))));
-        Ok(())
-    }
-}
-
 /// A page that nobody reads: a reader shows nothing to others.
 #[derive(Debug)]
 pub(super) struct NoPage;
@@ -506,5 +439,83 @@ fn lock_now(follower: &Mutex<Follower>) -> Result<MutexGuard<'_, Follower>> {
         Ok(follower) => Ok(follower),
         Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => Err(Failure::WouldBlock),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+
+    use ledger_core::{Batch, NewEntry, Payload};
+
+    use super::*;
+    use crate::{FileOptions, Log};
+
+    fn append(log: &Log) {
+        let entry = NewEntry::new(Payload::octets("x"));
+        log.append(Batch::new("s", vec![entry])).unwrap();
+    }
+
+    fn stage(path: &Path) -> File {
+        let stage = path.join(FileName::Stage.to_string());
+        File::options().read(true).write(true).open(stage).unwrap()
+    }
+
+    fn words(path: &Path, at: usize) -> [u64; 2] {
+        let mut bytes = [0; 16];
+        stage(path)
+            .read_exact_at(&mut bytes, at as u64 * 8)
+            .unwrap();
+        let (words, _) = bytes.as_chunks();
+        [words[0], words[1]].map(u64::from_le_bytes)
+    }
+
+    fn set_words(path: &Path, at: usize, words: [u64; 2]) {
+        let bytes = words.map(u64::to_le_bytes).concat();
+        stage(path).write_all_at(&bytes, at as u64 * 8).unwrap();
+    }
+
+    /// How many entries a reader sees.
+    fn seen(path: &Path) -> u64 {
+        let log = Log::open_read_only(path, FileOptions::default()).unwrap();
+        log.stat(&"s".into()).unwrap().count
+    }
+
+    /// A log of three entries whose writer was killed after a sync had failed behind the second.
+    fn failed_behind_the_second() -> tempfile::TempDir {
+        let [place, left] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+        let log = Log::open(place.path(), FileOptions::default()).unwrap();
+        append(&log);
+        append(&log);
+        let told = Visible::decode(words(place.path(), VISIBLE_WORD)).unwrap();
+        append(&log);
+        for file in std::fs::read_dir(place.path()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), left.path().join(file.file_name())).unwrap();
+        }
+        let end = Visible::Final(told.end().unwrap());
+        set_words(left.path(), VISIBLE_WORD, end.words());
+        left
+    }
+
+    #[test]
+    fn nothing_is_seen_behind_a_failed_sync_until_the_log_was_opened_again() {
+        let place = failed_behind_the_second();
+        assert_eq!(seen(place.path()), 2);
+        let log = Log::open(place.path(), FileOptions::default()).unwrap();
+        assert_eq!(seen(place.path()), 3);
+        log.close().unwrap();
+        assert_eq!(seen(place.path()), 3);
+    }
+
+    #[test]
+    fn what_was_said_of_a_failed_sync_means_nothing_if_no_frame_ends_there() {
+        let place = failed_behind_the_second();
+        let [end, _] = words(place.path(), VISIBLE_WORD);
+        let moved = Visible::Final(Position::from_u64(end - 8));
+        set_words(place.path(), VISIBLE_WORD, moved.words());
+        assert_eq!(seen(place.path()), 3);
     }
 }

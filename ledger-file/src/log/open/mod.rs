@@ -5,6 +5,7 @@
 
 mod creation;
 mod first_turn;
+mod followed;
 pub(in crate::log) mod follower;
 mod idle;
 pub(in crate::log) mod opening;

@@ -16,7 +16,7 @@ use crate::disk::{
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{
-    FileName, Found, MANIFEST_WORD, Manifest, Position, SegmentMeta, VISIBLE_WORD, read_frame, tell,
+    FileName, Found, MANIFEST_WORD, Manifest, Position, SegmentMeta, Visible, read_frame, tell,
 };
 use crate::index::{ActiveIndex, KeyHasher, Layer};
 use crate::log::keeper::{Keeper, Prepared, Sealed, read_manifest};
@@ -136,6 +136,7 @@ impl Opening {
                 None => unsealed.push(self.unsealed(meta)?),
             }
         }
+        self.hide_end(&unsealed)?;
         self.replay_stage(&unsealed)?;
         let mut unsealed = unsealed.into_iter();
         let active = loop {
@@ -155,6 +156,26 @@ impl Opening {
         };
         let next = self.end_log(&active, unsealed.collect())?;
         self.share(lock, parts, sealed, active, next)
+    }
+
+    /// Lets readers look for the end of a log that was not closed themselves until it is known: what they were told may be too little.
+    fn hide_end(&self, unsealed: &[Unsealed]) -> Result<()> {
+        if is_planted(Mistake::EndNotHidden) {
+            return Ok(());
+        }
+        let mut was_closed = self.page.visible().is_some();
+        for Unsealed { segment, from, .. } in unsealed {
+            was_closed &= segment.file_end()? == *from;
+        }
+        if !was_closed && !self.is_frozen() {
+            self.page.hide();
+        }
+        Ok(())
+    }
+
+    /// Whether readers must not look behind what they were told: a sync had failed there, and is to be made good first.
+    fn is_frozen(&self) -> bool {
+        matches!(self.page.visible(), Some(Visible::Final(_)))
     }
 
     /// A segment that is full, and known to be.
@@ -264,6 +285,9 @@ impl Opening {
         {
             len += frame.bytes_len() as usize;
         }
+        if len > 0 && !self.is_frozen() {
+            self.page.hide();
+        }
         write_all_at(&**segment.file(), &staged[..len], slot.base.offset().into())
             .map_err(|error| Failure::io(&segment.file_name(), error))
     }
@@ -328,14 +352,25 @@ impl Opening {
     }
 
     /// Tells other processes where the log ends, and by which manifest, if they were told anything else.
-    fn tell(&self, end: Position) {
-        let words = self.stage.page();
-        let told = |at| [words.load(at), words.load(at + 1)];
-        if told(VISIBLE_WORD) != tell(end.as_u64()) {
+    ///
+    /// # Errors
+    /// Those of the stage, where it must not come back that a sync had failed.
+    fn tell(&self, end: Position) -> Result<()> {
+        let was_frozen = self.is_frozen();
+        if self.page.visible() != Some(Visible::UpTo(end)) {
             self.page.show(end);
         }
-        if told(MANIFEST_WORD) != tell(self.manifest.version) {
+        let words = self.stage.page();
+        let told = [MANIFEST_WORD, MANIFEST_WORD + 1].map(|at| words.load(at));
+        if told != tell(self.manifest.version) {
             self.page.announce(self.manifest.version);
+        }
+        match was_frozen {
+            true => self
+                .stage
+                .sync()
+                .map_err(|error| Failure::io(&FileName::Stage.to_string(), error)),
+            false => Ok(()),
         }
     }
 
@@ -349,7 +384,7 @@ impl Opening {
     ) -> Result<Shared> {
         let header = *active.part.segment.header(Patience::Wait)?;
         let end = header.at(active.end);
-        self.tell(end);
+        self.tell(end)?;
         let streams = highest_stream(&parts).max(self.manifest.streams);
         let writer = Writer {
             indexed_from: active.from,

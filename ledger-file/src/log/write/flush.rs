@@ -163,6 +163,7 @@ impl Shared {
     pub(super) fn break_down(&self, fault: Fault) {
         if let Fault::Poisoned(_) = fault {
             let _known_already = self.poisoned.set(fault.clone());
+            self.page.freeze();
         }
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         broken.get_or_insert(fault);

@@ -1,11 +1,12 @@
 //! The first page of the stage: what other processes, and this one after its death, are told at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::disk::StagePage;
+use crate::fault::{Mistake, is_planted};
 use crate::format::{
-    LogId, MANIFEST_WORD, Position, SLOT_WORDS, Slot, StageHeader, VISIBLE_WORD, tell,
+    LogId, MANIFEST_WORD, Position, SLOT_WORDS, Slot, StageHeader, VISIBLE_WORD, Visible, tell,
 };
 
 /// The page, as the writer writes it.
@@ -15,6 +16,7 @@ pub(in crate::log) struct Page {
     log_id: LogId,
     /// That of the slot in force.
     sequence: AtomicU64,
+    is_frozen: AtomicBool,
 }
 
 impl Page {
@@ -28,6 +30,7 @@ impl Page {
             words,
             log_id,
             sequence: AtomicU64::new(0),
+            is_frozen: AtomicBool::new(false),
         };
         if page.load::<6>(0) != header.words() {
             page.store(0, header.words());
@@ -59,9 +62,32 @@ impl Page {
             .for_each(|word| self.store(word, [0; 3]));
     }
 
+    /// What other processes are told of where they may look; none if whoever wrote that was killed meanwhile.
+    pub(in crate::log) fn visible(&self) -> Option<Visible> {
+        Visible::decode(self.load(VISIBLE_WORD))
+    }
+
     /// Tells other processes up to where they may look.
     pub(in crate::log) fn show(&self, visible: Position) {
-        self.store(VISIBLE_WORD, tell(visible.as_u64()));
+        if !self.is_frozen.load(Ordering::Acquire) {
+            self.store(VISIBLE_WORD, Visible::UpTo(visible).words());
+        }
+    }
+
+    /// Tells other processes to look for the end themselves.
+    pub(in crate::log) fn hide(&self) {
+        self.store(VISIBLE_WORD, Visible::Unknown.words());
+    }
+
+    /// Tells other processes that whatever is behind what they see must not be seen, not even when this one has gone.
+    pub(in crate::log) fn freeze(&self) {
+        let was_frozen = self.is_frozen.swap(true, Ordering::AcqRel);
+        if let Some(Visible::UpTo(end)) = self.visible()
+            && !was_frozen
+            && !is_planted(Mistake::FailedSyncNotTold)
+        {
+            self.store(VISIBLE_WORD, Visible::Final(end).words());
+        }
     }
 
     /// Tells other processes which manifest is in force.

@@ -11,6 +11,7 @@ use ledger_core::{Durability, ManualClock, Timestamp};
 
 use super::crash::explore;
 use super::damage::{AtRest, Class};
+use super::followed::{Looks, follow};
 use super::history::Theme;
 use super::inode::Survival;
 use super::played::{Played, SYNC, Setup};
@@ -21,6 +22,11 @@ use crate::options::Compression;
 
 /// How many crash states each kind of history is looked at in; there are six kinds.
 const STATES: usize = 42_000;
+
+const TINY: Setup = Setup {
+    segment_bytes: 1 << 10,
+    ..SYNC
+};
 
 const PROCESS: Setup = Setup {
     durability: Durability::Process,
@@ -61,11 +67,7 @@ fn a_synced_log_survives_every_crash() {
 
 #[test]
 fn a_synced_log_of_tiny_segments_survives_every_crash() {
-    let setup = Setup {
-        segment_bytes: 1 << 10,
-        ..SYNC
-    };
-    crash_everywhere(setup, 2_000_000);
+    crash_everywhere(TINY, 2_000_000);
 }
 
 #[test]
@@ -108,6 +110,23 @@ fn a_log_of_many_dedup_keys_answers_like_the_model() {
 #[test]
 fn a_log_that_is_synced_now_and_then_survives_every_crash() {
     crash_everywhere(INTERVAL, 5_000_000);
+}
+
+/// Lets readers follow so many histories of each kind.
+#[test]
+fn readers_in_other_processes_see_the_log_as_it_was_at_some_moment_and_never_go_back() {
+    let mut looks = Looks::default();
+    for setup in [SYNC, TINY, PROCESS, INTERVAL] {
+        for seed in 0..8 * times() as u64 {
+            let played = Played::new(setup.of_seed(seed), seed);
+            let followed = played.and_then(|played| follow(&played, seed));
+            let followed = followed.unwrap_or_else(|finding| panic!("{setup:?}: {finding}"));
+            looks.all += followed.all;
+            looks.in_vain += followed.in_vain;
+        }
+    }
+    println!("{looks:?}");
+    assert!(looks.in_vain * 5 < looks.all, "{looks:?}");
 }
 
 /// How many ways the world ends before each step of an opening.
