@@ -70,6 +70,9 @@ fn check(durability: Durability, compression: Compression, sealed_compression: C
     assert_same(&lines(&log), &expected);
     log.close().unwrap();
     assert_same(&python(&path, clock.now()), &expected);
+    // As a loss of power may have left it.
+    std::fs::remove_file(path.join("STAGE")).unwrap();
+    assert_same(&python(&path, clock.now()), &expected);
 }
 
 /// Whether numbers of segments are missing, before the last.

@@ -69,6 +69,14 @@ impl Search<'_> {
 
     fn examine(&mut self, left: State, step: usize, crash: Crash) -> Result<(), Finding> {
         let possible = self.played.possible(step, crash);
+        if self.random.one_in(4) {
+            self.read(&left, possible.clone()).map_err(|finding| {
+                format!(
+                    "{crash:?} before {:?}, only read: {finding}",
+                    self.played.journal.get(step)
+                )
+            })?;
+        }
         let found = self
             .recover(left.clone(), possible.clone())
             .map_err(|finding| {
@@ -82,6 +90,17 @@ impl Search<'_> {
             2 | 3 => self.crash_after(&found),
             4 => self.go_on(found, *possible.start()),
             _ => Ok(()),
+        }
+    }
+
+    /// Whoever only reads what is left, before anybody has opened it, finds one of the `possible` moments, too. There may be no log yet.
+    fn read(&self, left: &State, possible: RangeInclusive<usize>) -> Result<(), Finding> {
+        let disk = SimDisk::new(left.clone());
+        let clock = Arc::new(ManualClock::new(self.played.moments[*possible.end()].now));
+        match LogSubject::read_only(&disk, &self.played.setup, clock.clone()) {
+            Err(_) if *possible.start() == 0 => Ok(()),
+            Err(error) => Err(format!("opening: {error:?}")),
+            Ok(log) => self.played.find(&log, &clock, possible).map(drop),
         }
     }
 

@@ -275,12 +275,13 @@ class Stage:
     """What the stage says: where its frames belong, and how far readers may look."""
 
     def __init__(self, path, log_id):
-        data = path.read_bytes()
-        page, self.area = data[:STAGE_PAGE_BYTES], data[STAGE_PAGE_BYTES:]
+        data = path.read_bytes() if path.exists() else b""
+        page, self.area = data[:STAGE_PAGE_BYTES].ljust(STAGE_PAGE_BYTES, b"\0"), data[STAGE_PAGE_BYTES:]
+        if page[:8] != b"LEDGERST" or crc(page[:40]) != int.from_bytes(page[40:48], "little"):
+            page = bytes(STAGE_PAGE_BYTES)  # What a loss of power has left.
+        elif page[16:32] != log_id:
+            raise Damaged("the stage is that of another log")
         self.words = struct.unpack("<512Q", page)
-        check_header(Input(page), b"LEDGERST", "stage")
-        if crc(page[:40]) != self.words[5] or page[16:32] != log_id:
-            raise Damaged("the header of the stage is damaged, or of another log")
         slots = (self.slot(log_id, at) for at in (8, 16))
         self.base = max((slot for slot in slots if slot), default=(0, None))[1]
 

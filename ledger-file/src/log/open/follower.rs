@@ -18,12 +18,13 @@ use std::time::Instant;
 use super::followed::{Followed, open};
 use super::idle::Idle;
 use crate::disk::{
-    DiskFile, LockView, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, StagePage, read_at_most,
+    Access, Disk, DiskFile, LateFile, LockView, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS,
+    StagePage, read_at_most,
 };
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{
-    FileName, LogId, MANIFEST_WORD, Manifest, Position, SLOT_WORDS, Slot, StageHeader,
+    FileName, HeaderError, LogId, MANIFEST_WORD, Manifest, Position, SLOT_WORDS, Slot, StageHeader,
     VISIBLE_WORD, Visible, told,
 };
 use crate::index::{Layer, Origin};
@@ -39,6 +40,7 @@ const ATTEMPTS: usize = if cfg!(test) { 3 } else { 10_000 };
 #[derive(Debug)]
 pub(in crate::log) struct Follower {
     stage: Arc<dyn DiskFile>,
+    log_id: LogId,
     manifest: Option<Manifest>,
     parts: Vec<Followed>,
     /// Up to where this reader has synced what a writer left.
@@ -70,23 +72,17 @@ struct End {
 }
 
 impl Follower {
-    /// Reads what the writer of the log `log_id` shows in `stage`.
-    pub(super) fn new(stage: Arc<dyn DiskFile>, log_id: LogId) -> Result<Self> {
-        let follower = Self {
-            stage,
+    /// Reads what the writer of the log `log_id` on `disk` shows.
+    pub(super) fn new(disk: &Arc<dyn Disk>, log_id: LogId) -> Self {
+        let stage = LateFile::new(disk, FileName::Stage.to_string(), Access::Read);
+        Self {
+            stage: Arc::new(stage),
+            log_id,
             manifest: None,
             parts: Vec::new(),
             durable: Position::ZERO,
             lock: None,
             idle: None,
-        };
-        let name = FileName::Stage.to_string();
-        let words = follower.words(Patience::Wait)?;
-        let header = std::array::from_fn(|index| words[index]);
-        let header = StageHeader::decode(header).map_err(|error| Failure::header(&name, error))?;
-        match header.log_id == log_id {
-            true => Ok(follower),
-            false => Err(Failure::damage(name, "it is that of another log")),
         }
     }
 
@@ -104,15 +100,22 @@ impl Follower {
         }
     }
 
-    /// The first page.
+    /// The first page of the stage. Nothing, if there is no stage of this log: a loss of power may have left none, or less of it.
     fn words(&self, patience: Patience) -> Result<[u64; STAGE_PAGE_WORDS]> {
         let mut bytes = [0; STAGE_PAGE_BYTES];
-        read_at_most(&*self.stage, &mut bytes, 0, patience)
-            .map_err(|error| Failure::io(&FileName::Stage.to_string(), error))?;
+        let name = FileName::Stage.to_string();
+        match read_at_most(&*self.stage, &mut bytes, 0, patience) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            read => drop(read.map_err(|error| Failure::io(&name, error))?),
+        }
         let (words, _) = bytes.as_chunks::<8>();
-        Ok(std::array::from_fn(|index| {
-            u64::from_le_bytes(words[index])
-        }))
+        let words = std::array::from_fn(|index| u64::from_le_bytes(words[index]));
+        match StageHeader::decode(std::array::from_fn(|index| words[index])) {
+            Ok(header) if header.log_id == self.log_id => Ok(words),
+            Ok(_) => Err(Failure::damage(name, "it is that of another log")),
+            Err(error @ HeaderError::TooNew { .. }) => Err(Failure::header(&name, error)),
+            Err(_) => Ok([0; STAGE_PAGE_WORDS]),
+        }
     }
 }
 
@@ -517,5 +520,34 @@ mod tests {
         let moved = Visible::Final(Position::from_u64(end - 8));
         set_words(place.path(), VISIBLE_WORD, moved.words());
         assert_eq!(seen(place.path()), 3);
+    }
+
+    #[test]
+    fn what_a_loss_of_power_left_without_a_stage_or_with_less_of_it_is_read() {
+        let place = tempfile::tempdir().unwrap();
+        let log = Log::open(place.path(), FileOptions::default()).unwrap();
+        append(&log);
+        log.close().unwrap();
+        set_words(place.path(), 4, [0; 2]);
+        assert_eq!(seen(place.path()), 1);
+        std::fs::remove_file(place.path().join(FileName::Stage.to_string())).unwrap();
+        assert_eq!(seen(place.path()), 1);
+    }
+
+    #[test]
+    fn a_stage_of_another_log_is_refused() {
+        let [place, other] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+        for place in [&place, &other] {
+            let log = Log::open(place.path(), FileOptions::default()).unwrap();
+            log.close().unwrap();
+        }
+        let name = FileName::Stage.to_string();
+        std::fs::copy(other.path().join(&name), place.path().join(&name)).unwrap();
+        let refused = Log::open_read_only(place.path(), FileOptions::default());
+        let error = refused.map(drop).unwrap_err();
+        assert!(
+            matches!(error, ledger_core::Error::Corrupt { .. }),
+            "{error}"
+        );
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use ledger_core::Error;
 
 use super::follower::{Follower, NoPage};
-use crate::disk::{Access, Disk, Patience};
+use crate::disk::{Disk, Patience};
 use crate::error::{Failure, Result};
-use crate::format::{FileName, Manifest, Position, SegmentHeader};
+use crate::format::{Manifest, Position, SegmentHeader};
 use crate::index::{ActiveIndex, Origin};
 use crate::log::keeper::{Keeper, read_manifest};
 use crate::log::read::picture::Picture;
@@ -31,11 +31,7 @@ pub(in crate::log) fn open_read_only(
             reason: "there is no manifest in it".into(),
         }));
     };
-    let name = FileName::Stage.to_string();
-    let stage = disk
-        .open(&name, Access::Read)
-        .map_err(|error| Failure::io(&name, error))?;
-    let follower = Follower::new(stage, manifest.log_id)?;
+    let follower = Follower::new(&disk, manifest.log_id);
     let writer = nobody(&manifest, &follower, &options);
     let scene = Scene {
         visible: Position::ZERO,
