@@ -131,8 +131,8 @@ impl Following<'_> {
         let clock = Arc::new(ManualClock::new(self.played.moments[0].now));
         let log = LogSubject::open(&opened, &self.played.setup, clock);
         let log = log.map_err(|error| format!("opening: {error:?}"))?;
-        for change in opened.journal() {
-            self.look_meanwhile()
+        for (nth, change) in opened.journal().into_iter().enumerate() {
+            self.look_meanwhile(nth)
                 .map_err(|finding| format!("before {change:?} of the opening: {finding}"))?;
             self.disk.replay(&change);
         }
@@ -141,10 +141,12 @@ impl Following<'_> {
         Ok(())
     }
 
-    /// Lets readers look while the log is opened again, unless the page is being written.
-    fn look_meanwhile(&mut self) -> Result<(), Finding> {
+    /// Lets readers look before the `nth` step of the opening. Before the first one, which tells them not to believe the page, and while
+    /// that is being written, they may do so in vain.
+    fn look_meanwhile(&mut self, nth: usize) -> Result<(), Finding> {
         let are_open = self.readers.iter().all(|reader| reader.log.is_some());
-        self.look_all(self.killed, are_open && self.is_page_whole())
+        let must = nth > 0 && are_open && self.is_page_whole();
+        self.look_all(self.killed, must)
     }
 
     /// Whether the stage's page tells up to where readers may look: two words, which are not written at once.

@@ -237,6 +237,10 @@ impl Follower {
         }
         // Whatever the manifest lists as full was visible before it did.
         let said = self.said(shared, Patience::Wait)?;
+        if is_known && said.end().is_some_and(|end| end < shared.scene().visible) {
+            // Of what another had written more is shown already: whoever has just begun will say that the end is not known.
+            return Ok(false);
+        }
         let read = match (said.visible, is_written) {
             (Some(Visible::UpTo(end) | Visible::Final(end)), true) => {
                 self.read_frames(shared, Some(end), said.slot)?

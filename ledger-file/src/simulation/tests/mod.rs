@@ -112,12 +112,11 @@ fn a_log_that_is_synced_now_and_then_survives_every_crash() {
     crash_everywhere(INTERVAL, 5_000_000);
 }
 
-/// Lets readers follow so many histories of each kind.
 #[test]
 fn readers_in_other_processes_see_the_log_as_it_was_at_some_moment_and_never_go_back() {
     let mut looks = Looks::default();
     for setup in [SYNC, TINY, PROCESS, INTERVAL] {
-        for seed in 0..8 * times() as u64 {
+        for seed in 0..20 * times() as u64 {
             let played = Played::new(setup.of_seed(seed), seed);
             let followed = played.and_then(|played| follow(&played, seed));
             let followed = followed.unwrap_or_else(|finding| panic!("{setup:?}: {finding}"));
