@@ -124,19 +124,19 @@ struct Scanned {
 
 impl Opening {
     fn run(mut self, lock: Box<dyn LockGuard>) -> Result<Shared> {
+        let unsealed = self.all_unsealed()?;
+        // First of all, since readers wait for what becomes of the end.
+        self.hide_end(&unsealed)?;
         let mut parts = Vec::new();
         let mut sealed = Vec::new();
-        let mut unsealed = Vec::new();
         for meta in &self.manifest.segments {
-            match meta.sealed_bytes {
-                Some(bytes) => match self.sealed(meta, bytes, &mut sealed) {
+            if let Some(bytes) = meta.sealed_bytes {
+                match self.sealed(meta, bytes, &mut sealed) {
                     Err(_) if is_planted(Mistake::MissingSegmentPassedOver) => {}
                     part => parts.push(part?),
-                },
-                None => unsealed.push(self.unsealed(meta)?),
+                }
             }
         }
-        self.hide_end(&unsealed)?;
         self.replay_stage(&unsealed)?;
         let mut unsealed = unsealed.into_iter();
         let active = loop {
@@ -156,6 +156,12 @@ impl Opening {
         };
         let next = self.end_log(&active, unsealed.collect())?;
         self.share(lock, parts, sealed, active, next)
+    }
+
+    fn all_unsealed(&self) -> Result<Vec<Unsealed>> {
+        let metas = self.manifest.segments.iter();
+        let unsealed = metas.filter(|meta| meta.sealed_bytes.is_none());
+        unsealed.map(|meta| self.unsealed(meta)).collect()
     }
 
     /// Lets readers look for the end of a log that was not closed themselves until it is known: what they were told may be too little.
