@@ -150,6 +150,16 @@ fn cut_openings(state: &State, random: &mut Random) -> Vec<State> {
     left
 }
 
+/// Nor is anybody told anything: what readers know of it is right.
+#[test]
+fn a_log_that_was_closed_is_opened_without_a_change_to_the_disk() {
+    for seed in 0..8 {
+        let played = Played::new(SYNC.of_seed(seed), seed).unwrap();
+        let closed = AtRest::new(played, true).unwrap();
+        assert!(opened(&closed.state).is_empty(), "seed {seed}");
+    }
+}
+
 /// A manifest that was left half-way must not come back in place of the one that was made after it.
 #[test]
 fn a_log_whose_making_was_cut_short_twice_is_made() {
