@@ -9,11 +9,12 @@
 //! - [`call`], [`history`]: what users do, at random. [`subject`]: on what: the strict reference in memory, or a log
 //!   ([`log_subject`]). [`observed`]: what can be seen of either, to be compared.
 //! - [`played`]: a history that was played once, on both. [`crash`] ends the world at each of its steps, readers in other processes have
-//!   [`followed`] it there, [`trouble`] lets calls of the disk fail meanwhile, [`damage`] alters what was stored, and [`repaired`] repairs it.
+//!   [`followed`] it there, [`trouble`] lets calls of the disk fail meanwhile, with all [`courses`] that such a call may take, [`damage`] alters what was stored, and [`repaired`] repairs it.
 //! - `tests`: all of that in numbers.
 //! - `interleavings`, only built for `scripts/interleavings`: threads on one log, in every order that there is time for.
 
 mod call;
+mod courses;
 mod crash;
 mod damage;
 mod disk;

@@ -14,8 +14,9 @@ use super::played::{Finding, compare, new_model, tick};
 /// The models that have answered like the log so far.
 pub(crate) struct Models(Vec<Model>);
 
-struct Model {
-    store: MemoryStore,
+/// One model, and the clock that it goes by.
+pub(crate) struct Model {
+    pub(crate) store: MemoryStore,
     clock: Arc<ManualClock>,
 }
 
@@ -52,16 +53,22 @@ impl Models {
 }
 
 impl Model {
-    /// Of the calls from `length` on, it knows but the time that passed.
-    fn lacking(calls: &[Call], length: usize) -> Self {
+    /// The one that these calls were made of.
+    pub(crate) fn of(calls: &[Call]) -> Self {
         let (store, clock) = new_model();
-        let (made, lacking) = calls.split_at(length);
-        for call in made {
+        for call in calls {
             tick(call, &clock);
             call.play_slowly(&store, || {});
         }
-        lacking.iter().for_each(|call| tick(call, &clock));
         Self { store, clock }
+    }
+
+    /// Of the calls from `length` on, it knows but the time that passed.
+    fn lacking(calls: &[Call], length: usize) -> Self {
+        let (made, lacking) = calls.split_at(length);
+        let model = Self::of(made);
+        lacking.iter().for_each(|call| tick(call, &model.clock));
+        model
     }
 
     fn expect(&self, call: &Call, got: &[Answer]) -> Result<(), Finding> {
@@ -69,7 +76,7 @@ impl Model {
         compare(call, got, &call.play_slowly(&self.store, || {}))
     }
 
-    fn show(&self) -> Observed {
+    pub(crate) fn show(&self) -> Observed {
         Observed::of(&self.store).expect("the model answers")
     }
 }

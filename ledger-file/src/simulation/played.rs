@@ -290,13 +290,22 @@ impl Moment {
 }
 
 pub(crate) fn compare(call: &Call, got: &[Answer], expected: &[Answer]) -> Result<(), Finding> {
-    let same = |(got, expected): (&Answer, &Answer)| match (got, expected) {
+    let same = got.len() == expected.len()
+        && got
+            .iter()
+            .zip(expected)
+            .all(|(got, expected)| is_same(got, expected));
+    match same {
+        true => Ok(()),
+        false => Err(format!("{call:#?} answered {got:?}, not {expected:?}")),
+    }
+}
+
+/// Whether two answers say the same, refusals too.
+pub(crate) fn is_same(got: &Answer, expected: &Answer) -> bool {
+    match (got, expected) {
         (Ok(got), Ok(expected)) => got == expected,
         (Err(got), Err(expected)) => refusal(got) == refusal(expected),
         _ => false,
-    };
-    if got.len() == expected.len() && got.iter().zip(expected).all(same) {
-        return Ok(());
     }
-    Err(format!("{call:#?} answered {got:?}, not {expected:?}"))
 }

@@ -7,9 +7,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use ledger_core::{Batch, Durability, Error, ManualClock, MemoryStore, NewEntry, Payload};
+use ledger_core::{Batch, Durability, ManualClock, MemoryStore, NewEntry, Payload};
 
 use super::call::{Answer, Call, is_failure};
+use super::courses::{Course, courses, is_poison};
 use super::history::Author;
 use super::inode::Survival;
 use super::observed::Observed;
@@ -128,6 +129,8 @@ struct Opened {
 struct Run {
     opened: Opened,
     model: MemoryStore,
+    /// What has happened, as far as the model knows.
+    made: Vec<Call>,
     refusals: usize,
 }
 
@@ -144,6 +147,7 @@ impl Run {
                 clock,
             },
             model,
+            made: Vec::new(),
             refusals: 0,
         })
     }
@@ -167,10 +171,9 @@ impl Run {
             }
             .next_call();
             tick(&call, &self.opened.clock);
-            let before = self.expected();
             let answers = call.play(&self.opened.log);
             if answers.iter().any(is_poison) {
-                self.poisoned(&call, &answers, before, random)?;
+                self.poisoned(&call, &answers, random)?;
                 return Ok(ControlFlow::Break(()));
             }
             self.go_on(&call, answers)?;
@@ -192,11 +195,10 @@ impl Run {
                     .zip(batches.iter().cloned())
                     .filter(|(answer, _)| !is_failure(answer))
                     .unzip();
-                let call = Call::Append(batches);
-                compare(&call, &kept, &call.play(&self.model))?;
+                self.compare(Call::Append(batches), &kept)?;
             }
             (_, true) => {}
-            (_, false) => compare(call, &answers, &call.play(&self.model))?,
+            (_, false) => self.compare(call.clone(), &answers)?,
         }
         if failed {
             self.refused()?;
@@ -204,6 +206,13 @@ impl Run {
         self.opened
             .shows(&[self.expected()])
             .map_err(|finding| format!("after {call:?}: {finding}"))
+    }
+
+    /// Makes a call that has happened with the model, too.
+    fn compare(&mut self, call: Call, answers: &[Answer]) -> Result<(), Finding> {
+        compare(&call, answers, &call.play(&self.model))?;
+        self.made.push(call);
+        Ok(())
     }
 
     /// After a few refusals there is no more trouble.
@@ -224,17 +233,10 @@ impl Run {
         &mut self,
         call: &Call,
         answers: &[Answer],
-        before: Observed,
         random: &mut Random,
     ) -> Result<(), Finding> {
-        let begun = answers.iter().filter(|answer| !is_refused(answer));
-        let acknowledged = begun.take_while(|answer| !is_failure(answer)).count();
-        let mut possible = vec![before];
-        let call = &without_refused(call, answers);
-        call.play_slowly(&self.model, || possible.push(self.expected()));
-        self.opened
-            .shows(&possible[acknowledged..=acknowledged])
-            .and_then(|()| self.opened.shows_others(&possible[acknowledged]))
+        let course = self
+            .course_of(call, answers, random)
             .map_err(|finding| format!("poisoned in {call:?}: {finding}"))?;
         // After a failed close it has been opened again, and is sound.
         let is_reopened = matches!(call, Call::Maintain(Care::Reopen));
@@ -242,16 +244,41 @@ impl Run {
             return Err(format!("poisoned in {call:?}, and goes on"));
         }
         self.opened
-            .survives(&possible[acknowledged..], random)
-            .and_then(|()| {
-                self.opened
-                    .goes_on_poisoned(&possible[acknowledged..], random)
-            })
-            .map_err(|finding| format!("poisoned in {call:?}: {finding}"))
+            .goes_on_poisoned(course.possible(), random)
+            .map_err(|finding| format!("poisoned in {call:?}, opened again: {finding}"))
+    }
+
+    /// The course of the call that explains all that is seen now, and that is found after the end of the process.
+    fn course_of(
+        &self,
+        call: &Call,
+        answers: &[Answer],
+        random: &Random,
+    ) -> Result<Course, Finding> {
+        let mut findings = Vec::new();
+        for course in courses(&self.made, call, answers) {
+            let explained = course.and_then(|course| {
+                self.opened.explained_by(&course, &mut random.clone())?;
+                Ok(course)
+            });
+            match explained {
+                Ok(course) => return Ok(course),
+                Err(finding) => findings.push(finding),
+            }
+        }
+        // The first is the course in which all of it has happened.
+        Err(findings.swap_remove(0))
     }
 }
 
 impl Opened {
+    /// Whether a course shows what is seen, here and by others, and may leave what is found after the end of the process.
+    fn explained_by(&self, course: &Course, random: &mut Random) -> Result<(), Finding> {
+        self.shows(std::slice::from_ref(course.shown()))?;
+        self.shows_others(course.shown())?;
+        self.survives(course.possible(), random)
+    }
+
     /// Opens the log again, on a disk that still shows what it could not make durable, and has forgotten that it could
     /// not: what is found then is there to stay.
     fn goes_on_poisoned(&self, possible: &[Observed], random: &mut Random) -> Result<(), Finding> {
@@ -334,33 +361,10 @@ impl Opened {
     }
 }
 
-fn is_refused(answer: &Answer) -> bool {
-    is_failure(answer) && !is_poison(answer)
-}
-
-/// The call without appends that failed before they were under way: those never happen.
-fn without_refused(call: &Call, answers: &[Answer]) -> Call {
-    let Call::Append(batches) = call else {
-        return call.clone();
-    };
-    let begun = batches
-        .iter()
-        .zip(answers)
-        .filter(|(_, answer)| !is_refused(answer));
-    Call::Append(begun.map(|(batch, _)| batch.clone()).collect())
-}
-
 /// An append that nothing refuses.
 fn one_more() -> Call {
     Call::Append(vec![Batch::new(
         "orders",
         vec![NewEntry::new(Payload::json("1"))],
     )])
-}
-
-fn is_poison(answer: &Answer) -> bool {
-    matches!(
-        answer,
-        Err(Error::Poisoned { .. } | Error::OutcomeUnknown { .. })
-    )
 }
