@@ -17,6 +17,7 @@ mod file;
 mod late;
 mod lock;
 mod map;
+mod read_only;
 mod transfer;
 
 use std::fmt;
@@ -28,6 +29,7 @@ pub(crate) use directory::Directory;
 pub(crate) use failure::failure;
 pub(crate) use late::LateFile;
 pub(crate) use map::FileMap;
+pub(crate) use read_only::ReadOnlyDisk;
 pub(crate) use transfer::{read_at_most, read_exact_at, write_all_at, write_zeroes};
 
 /// One directory that holds one log.

@@ -16,14 +16,17 @@ impl Shared {
         turn.sync()
     }
 
-    /// Finishes what was begun, leaves the log as it is quickest to open, and lets it go.
+    /// Finishes what was begun, leaves the log as it is quickest to open, and lets it go. Who only reads has nothing to finish.
     pub(super) fn close(&self) -> Result<()> {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return Err(ledger_core::Error::Closed.into());
         }
         self.signal.end();
         self.followers.wake_all();
-        let finished = self.finish_all();
+        let finished = match self.follower {
+            Some(_) => Ok(()),
+            None => self.finish_all(),
+        };
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         drop(lock.take());
         finished

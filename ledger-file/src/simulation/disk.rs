@@ -70,10 +70,11 @@ impl SimDisk {
         self.0.lock().expect("the simulation does not panic")
     }
 
-    fn file(&self, number: Number) -> Arc<dyn DiskFile> {
+    fn file(&self, number: Number, access: Access) -> Arc<dyn DiskFile> {
         Arc::new(SimFile {
             disk: self.clone(),
             number,
+            access,
         })
     }
 
@@ -128,6 +129,7 @@ impl World {
 
 impl Disk for SimDisk {
     fn list(&self) -> io::Result<Vec<String>> {
+        pause();
         Ok(self.world().state.names().cloned().collect())
     }
 
@@ -138,15 +140,15 @@ impl Disk for SimDisk {
         let name_owned = name.to_owned();
         self.world()
             .attempt(DiskCall::Create, Step::Create { name: name_owned })?;
-        Ok(self.file(self.number(name)?))
+        Ok(self.file(self.number(name)?, Access::Write))
     }
 
-    fn open(&self, name: &str, _: Access) -> io::Result<Arc<dyn DiskFile>> {
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         pause();
         if let Some(trouble) = self.world().faults.meet(DiskCall::Open) {
             return Err(trouble.error());
         }
-        Ok(self.file(self.number(name)?))
+        Ok(self.file(self.number(name)?, access))
     }
 
     fn len(&self, name: &str) -> io::Result<u64> {
@@ -180,6 +182,7 @@ impl Disk for SimDisk {
     }
 
     fn lock(&self, name: &str) -> io::Result<Lock> {
+        pause();
         self.open_or_create(name)?;
         if std::mem::replace(&mut self.world().is_locked, true) {
             return Ok(Lock::Taken { holder: Some(1) });
@@ -203,13 +206,19 @@ impl Disk for SimDisk {
         let mut area = vec![0; file.len() as usize - STAGE_PAGE_BYTES];
         file.read(&mut area, STAGE_PAGE_BYTES as u64);
         let disk = self.clone();
-        let file = SimFile { disk, number };
+        let access = Access::Write;
+        let file = SimFile {
+            disk,
+            number,
+            access,
+        };
         Ok(Box::new(SimStage { file, area }))
     }
 }
 
 impl LockView for SimDisk {
     fn is_held(&self) -> io::Result<bool> {
+        pause();
         Ok(self.world().is_locked)
     }
 
@@ -233,6 +242,17 @@ impl Drop for SimGuard {
 struct SimFile {
     disk: SimDisk,
     number: Number,
+    access: Access,
+}
+
+impl SimFile {
+    /// As the system refuses to write to a file that was opened to be read.
+    fn check_writes(&self) -> io::Result<()> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::Read => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
 }
 
 impl DiskFile for SimFile {
@@ -256,6 +276,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         pause();
+        self.check_writes()?;
         let mut world = self.disk.world();
         let trouble = world.faults.meet(DiskCall::Write);
         let count = match trouble {
@@ -288,6 +309,7 @@ impl DiskFile for SimFile {
     }
 
     fn reserve(&self, len: u64) -> io::Result<()> {
+        self.check_writes()?;
         let file = self.number;
         let step = Step::Lengthen { file, len };
         self.disk.world().attempt(DiskCall::Reserve, step)
@@ -295,6 +317,7 @@ impl DiskFile for SimFile {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         pause();
+        self.check_writes()?;
         let file = self.number;
         let step = Step::Truncate { file, len };
         self.disk.world().attempt(DiskCall::Truncate, step)
@@ -319,6 +342,7 @@ struct SimStage {
 
 impl SimFile {
     fn write_mapped(&self, offset: usize, bytes: &[u8]) {
+        pause();
         self.disk.world().apply(Step::Write {
             file: self.number,
             offset: offset as u64,

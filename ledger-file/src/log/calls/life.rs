@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ledger_core::Result;
 
-use crate::disk::{Directory, Disk, Patience};
+use crate::disk::{Directory, Disk, Patience, ReadOnlyDisk};
 use crate::log::open::{opening, reading};
 use crate::log::{Log, LogStats, Repair, Verified, repair};
 use crate::options::FileOptions;
@@ -33,7 +33,9 @@ impl Log {
     /// not told to be durable is synced before it is shown, so that no loss of power takes back what was read.
     ///
     /// # Errors
-    /// As [`open`](Log::open), apart from [`Busy`](ledger_core::Error::Busy). Every change answers [`ReadOnly`](ledger_core::Error::ReadOnly).
+    /// As [`open`](Log::open). Every change answers [`ReadOnly`](ledger_core::Error::ReadOnly). Here, and to every question:
+    /// [`Busy`](ledger_core::Error::Busy), if a process that opens the log has been syncing what the last one left for ten seconds: ask again.
+    /// [`Poisoned`](ledger_core::Error::Poisoned), if such a sync has failed: nobody knows what is durable before the log was opened for writing.
     pub fn open_read_only(path: impl AsRef<Path>, options: FileOptions) -> Result<Self> {
         let path = path.as_ref();
         let place = path.display().to_string();
@@ -49,6 +51,7 @@ impl Log {
         options: FileOptions,
     ) -> Result<Self> {
         options.validate()?;
+        let disk = Arc::new(ReadOnlyDisk(disk));
         let opened = reading::open_read_only(disk, place.clone(), options);
         let shared = opened.map_err(|failure| failure.into_error(&place))?;
         Ok(Self {
@@ -131,6 +134,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Poisoned`](ledger_core::Error::Poisoned): it is not known what did survive; open the log again.
+    /// [`ReadOnly`](ledger_core::Error::ReadOnly): it was opened for reading.
     pub fn sync(&self) -> Result<()> {
         self.answer(self.shared.sync())
     }
@@ -141,7 +145,7 @@ impl Log {
     ///
     /// # Errors
     /// Those of the files; what was not done is done the next time, unless that is [`Poisoned`](ledger_core::Error::Poisoned):
-    /// then a sync failed, and the log has to be opened again.
+    /// then a sync failed, and the log has to be opened again. [`ReadOnly`](ledger_core::Error::ReadOnly): it was opened for reading.
     pub fn tidy(&self) -> Result<()> {
         self.answer(self.shared.check_open())?;
         self.answer(self.shared.tidy())

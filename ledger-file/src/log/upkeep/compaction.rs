@@ -26,6 +26,7 @@ impl Shared {
     /// Rewrites full segments in which more than half of the bytes, or anything that was purged, can go; then packs those
     /// that are not packed, if that is wanted.
     pub(in crate::log) fn compact(&self) -> Result<()> {
+        self.check_writes()?;
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         self.sweep()?;
         self.settle_sealed()?;

@@ -18,6 +18,7 @@ impl Shared {
     /// # Errors
     /// What was not done is done the next time; nothing, if the log is poisoned.
     pub(in crate::log) fn tidy(&self) -> Result<()> {
+        self.check_writes()?;
         while self.tidy_some()? {}
         Ok(())
     }

@@ -121,9 +121,7 @@ impl Shared {
     /// # Errors
     /// `Closed`, `Poisoned`; with [`Patience::Now`] the wish to be asked again.
     pub(in crate::log) fn turn(&self, patience: Patience) -> Result<Turn<'_>> {
-        if self.follower.is_some() {
-            return Err(self.read_only());
-        }
+        self.check_writes()?;
         let mut turn = self.turn_at_any_price(patience)?;
         self.check_open()?;
         if self.is_broken.load(Ordering::Acquire) {
@@ -160,11 +158,16 @@ impl Shared {
         Err(Failure::WouldBlock)
     }
 
-    fn read_only(&self) -> Failure {
-        Failure::Error(Error::ReadOnly {
-            place: self.place.clone(),
-            source: "it was opened for reading".into(),
-        })
+    /// # Errors
+    /// `ReadOnly`: this process only reads the log.
+    pub(in crate::log) fn check_writes(&self) -> Result<()> {
+        match self.follower {
+            None => Ok(()),
+            Some(_) => Err(Failure::Error(Error::ReadOnly {
+                place: self.place.clone(),
+                source: "it was opened for reading".into(),
+            })),
+        }
     }
 
     fn panicked(&self) -> Failure {

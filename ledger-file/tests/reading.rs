@@ -1,0 +1,107 @@
+//! A log that is opened for reading, beside the process that writes it and after.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ledger_core::{Batch, Durability, Error, NewEntry, Payload, ReadOptions, Result, Retention};
+use ledger_file::{FileOptions, Housekeeping, Log};
+use tempfile::TempDir;
+
+const STREAM: &str = "orders";
+
+fn options(durability: Durability) -> FileOptions {
+    FileOptions::default()
+        .with_durability(durability)
+        .with_housekeeping(Housekeeping::Inline)
+        .with_segment_bytes_max(2 << 10)
+        .with_stage_bytes(4 << 10)
+}
+
+fn append(log: &Log, count: usize) {
+    for _ in 0..count {
+        let entry = NewEntry::new(Payload::octets("x".repeat(100)));
+        log.append(Batch::new(STREAM, vec![entry])).unwrap();
+    }
+}
+
+fn count(log: &Log) -> usize {
+    let all = ReadOptions::new().limit(1_000);
+    log.read(&STREAM.into(), &all).unwrap().entries.len()
+}
+
+/// The name and the bytes of each file.
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
+    files
+        .map(|file| {
+            let name = file.file_name().into_string().unwrap();
+            (name, std::fs::read(file.path()).unwrap())
+        })
+        .collect()
+}
+
+/// All that changes a log, or puts it in order.
+fn changes(log: &Log) -> Vec<Result<()>> {
+    let stream = STREAM.into();
+    vec![
+        log.append(Batch::new(
+            STREAM,
+            vec![NewEntry::new(Payload::octets("no"))],
+        ))
+        .map(drop),
+        log.trim(&stream, 1).map(drop),
+        log.retain(&stream, &Retention::new().entries_max(1))
+            .map(drop),
+        log.purge_expired(&stream).map(drop),
+        log.rename(&stream, &"other".into()).map(drop),
+        log.save_checkpoint(&stream, "reader", b"1", None).map(drop),
+        log.sync(),
+        log.tidy(),
+        log.compact(),
+    ]
+}
+
+#[test]
+fn who_only_reads_changes_nothing_and_is_told_so() {
+    for durability in [Durability::Sync, Durability::Process] {
+        let directory = TempDir::new().unwrap();
+        let log = Log::open(directory.path(), options(durability)).unwrap();
+        append(&log, 10);
+        let reader = Log::open_read_only(directory.path(), options(durability)).unwrap();
+        // Segments that the reader's manifest does not name.
+        append(&log, 100);
+        log.trim(&STREAM.into(), 50).unwrap();
+        let before = files(directory.path());
+        for refused in changes(&reader) {
+            assert!(
+                matches!(refused, Err(Error::ReadOnly { .. })),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(count(&reader), 60);
+        reader.close().unwrap();
+        assert!(files(directory.path()) == before, "a file was changed");
+        append(&log, 10);
+        log.verify().unwrap();
+        drop(log);
+        let log = Log::open(directory.path(), options(durability)).unwrap();
+        assert_eq!(count(&log), 70);
+    }
+}
+
+#[test]
+fn a_reader_of_a_closed_log_is_closed_without_a_change() {
+    let directory = TempDir::new().unwrap();
+    let log = Log::open(directory.path(), options(Durability::Sync)).unwrap();
+    append(&log, 100);
+    log.close().unwrap();
+    let before = files(directory.path());
+    let reader = Log::open_read_only(directory.path(), options(Durability::Sync)).unwrap();
+    assert_eq!(count(&reader), 100);
+    reader.close().unwrap();
+    assert!(matches!(reader.close(), Err(Error::Closed)));
+    drop(Log::open_read_only(directory.path(), options(Durability::Sync)).unwrap());
+    assert!(files(directory.path()) == before, "a file was changed");
+}
