@@ -58,6 +58,12 @@ pub(crate) enum Mistake {
     EndNotHidden,
     /// A reader shows what a killed writer left before it is synced.
     LeftNotSynced,
+    /// A reader believes what it read without a place to stop at, though somebody has begun to write meanwhile.
+    NotLookedAgain,
+    /// A reader makes a sync that failed once more, and believes it.
+    ReadersSyncRetried,
+    /// Readers are not told that a sync of what is opened again has failed.
+    FailedOpeningNotTold,
     /// Recovery syncs what it read without writing it again: a sync that had failed before leaves nothing to do.
     RecoveredNotWrittenAgain,
     /// A new set of dedup keys answers for what was appended before it began.

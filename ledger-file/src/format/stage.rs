@@ -109,25 +109,43 @@ pub(crate) enum Visible {
     Unknown,
     /// Whether somebody writes or not: a sync has failed behind it.
     Final(Position),
+    /// Somebody opens the log, and syncs what is kept: a sync of a reader's would prove nothing if that fails. If nobody writes, whoever
+    /// did that was killed, and it is as if it were [unknown](Self::Unknown).
+    Syncing,
+    /// A sync has failed when the log was opened, and nobody knows what is durable.
+    Failed,
 }
 
 /// What of the two words of a final place differs.
 const FINAL: u64 = 0x5555_5555_5555_5555;
 
+/// Places where no frame ends, final ones.
+const FAILED: Position = Position::from_u64(0);
+const SYNCING: Position = Position::from_u64(1);
+
 impl Visible {
     /// The words that tell it.
     pub(crate) fn words(self) -> [u64; 2] {
+        let end_at = |end: Position| [end.as_u64(), end.as_u64() ^ FINAL];
         match self {
             Self::UpTo(end) => tell(end.as_u64()),
             Self::Unknown => [0; 2],
-            Self::Final(end) => [end.as_u64(), end.as_u64() ^ FINAL],
+            Self::Final(end) => end_at(end),
+            Self::Syncing => end_at(SYNCING),
+            Self::Failed => end_at(FAILED),
         }
     }
 
     /// What the words tell; none if they were read while being written, or whoever wrote them was killed then.
     pub(crate) fn decode(words: [u64; 2]) -> Option<Self> {
         let end = Position::from_u64(words[0]);
-        let known = [Self::UpTo(end), Self::Unknown, Self::Final(end)];
+        let known = [
+            Self::UpTo(end),
+            Self::Unknown,
+            Self::Syncing,
+            Self::Failed,
+            Self::Final(end),
+        ];
         known.into_iter().find(|visible| visible.words() == words)
     }
 
@@ -135,7 +153,7 @@ impl Visible {
     pub(crate) fn end(self) -> Option<Position> {
         match self {
             Self::UpTo(end) | Self::Final(end) => Some(end),
-            Self::Unknown => None,
+            Self::Unknown | Self::Syncing | Self::Failed => None,
         }
     }
 }
@@ -171,7 +189,8 @@ mod tests {
             prop_assert_eq!(Slot::decode(slot.words(&log_id), &log_id), Some(slot));
             prop_assert_eq!(told(tell(base)), Some(base));
             let end = Position::from_u64(base);
-            for visible in [Visible::UpTo(end), Visible::Unknown, Visible::Final(end)] {
+            prop_assume!(end != FAILED && end != SYNCING);
+            for visible in [Visible::UpTo(end), Visible::Unknown, Visible::Final(end), Visible::Syncing, Visible::Failed] {
                 prop_assert_eq!(Visible::decode(visible.words()), Some(visible));
             }
         }

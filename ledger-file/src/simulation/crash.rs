@@ -9,12 +9,12 @@ use super::inode::Survival;
 use super::models::Models;
 use super::observed::Observed;
 use super::played::{Crash, Finding, Played, tick};
-use super::{LogSubject, Random, SimDisk, State};
+use super::{DiskCall, LogSubject, Random, SimDisk, State, Trouble};
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ledger_core::{Durability, ManualClock};
+use ledger_core::{Durability, Error, ManualClock};
 
 /// How many calls are played on a recovered log to see that it goes on well.
 const CALLS_AFTER: usize = 12;
@@ -77,6 +77,14 @@ impl Search<'_> {
                 )
             })?;
         }
+        if self.random.one_in(8) {
+            self.fail_opening(&left, &possible).map_err(|finding| {
+                format!(
+                    "{crash:?} before {:?}, read after an opening that failed: {finding}",
+                    self.played.journal.get(step)
+                )
+            })?;
+        }
         let found = self
             .recover(left.clone(), possible.clone())
             .map_err(|finding| {
@@ -102,6 +110,38 @@ impl Search<'_> {
             Err(error) => Err(format!("opening: {error:?}")),
             Ok(log) => self.played.find(&log, &clock, possible).map(drop),
         }
+    }
+
+    /// Whoever only reads after a sync of somebody who opened what is left has failed does not see what the next power cut takes.
+    fn fail_opening(
+        &mut self,
+        left: &State,
+        possible: &RangeInclusive<usize>,
+    ) -> Result<(), Finding> {
+        let disk = SimDisk::new(left.clone());
+        let nth = self.random.below(4);
+        disk.faults(|faults| faults.once(DiskCall::Sync, nth, Trouble::Io));
+        let newest = *possible.end();
+        let clock = Arc::new(ManualClock::new(self.played.moments[newest].now));
+        if LogSubject::open(&disk, &self.played.setup, clock.clone()).is_ok()
+            || self.played.setup.durability != Durability::Sync
+        {
+            return Ok(());
+        }
+        disk.faults(|faults| faults.clear());
+        // Who has not seen anything before is told that it is not known what is durable.
+        let log = match LogSubject::read_only(&disk, &self.played.setup, clock.clone()) {
+            Err(Error::Poisoned { .. }) => return Ok(()),
+            Err(_) if *possible.start() == 0 => return Ok(()),
+            read => read.map_err(|error| format!("opening: {error:?}"))?,
+        };
+        let seen = self.played.find(&log, &clock, possible.clone())?;
+        let left = disk
+            .state()
+            .after_power_cut(Survival::Oldest, &mut self.random);
+        let kept = self.recover(left, seen..=newest);
+        kept.map(drop)
+            .map_err(|finding| format!("a power cut takes what was seen: {finding}"))
     }
 
     /// Opens a log on `left`, and tells which of the `possible` moments it is in.

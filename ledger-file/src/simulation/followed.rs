@@ -11,7 +11,7 @@ use ledger_core::{Durability, ManualClock};
 
 use super::inode::Survival;
 use super::played::{Crash, Finding, Played};
-use super::{LogSubject, Random, SimDisk, State, Step};
+use super::{DiskCall, LogSubject, Random, SimDisk, State, Step, Trouble};
 use crate::format::{FileName, VISIBLE_WORD, Visible};
 
 /// How often readers looked, and how often in vain.
@@ -31,7 +31,8 @@ pub(crate) fn follow(played: &Played, seed: u64) -> Result<Looks, Finding> {
         killed: random.index(played.journal.len() + 1),
         random,
         looks: Looks::default(),
-        readers: [Reader::new(2), Reader::new(50)],
+        readers: vec![Reader::new(2), Reader::new(50)],
+        has_failed: false,
     };
     following.disk.set_locked(true);
     let mut state = State::default();
@@ -44,7 +45,18 @@ pub(crate) fn follow(played: &Played, seed: u64) -> Result<Looks, Finding> {
     let killed = following.killed;
     let survived = following.kill(state);
     survived.map_err(|finding| format!("seed {seed}, killed before step {killed}: {finding}"))?;
-    Ok(following.looks)
+    drop(std::mem::take(&mut following.readers));
+    let changes = following.disk.journal();
+    match changes.iter().find(|change| !is_sync(change)) {
+        None => Ok(following.looks),
+        Some(change) => Err(format!(
+            "seed {seed}: a reader has made a change: {change:?}"
+        )),
+    }
+}
+
+fn is_sync(step: &Step) -> bool {
+    matches!(step, Step::DataSynced { .. } | Step::SyncFailed { .. })
 }
 
 /// A reader that looks once in so many steps.
@@ -74,7 +86,9 @@ struct Following<'a> {
     killed: usize,
     random: Random,
     looks: Looks,
-    readers: [Reader; 2],
+    readers: Vec<Reader>,
+    /// Whether a sync of the one that is left has failed.
+    has_failed: bool,
 }
 
 // Beside the writer.
@@ -125,7 +139,10 @@ impl Following<'_> {
         };
         self.disk.set_state(left);
         self.disk.set_locked(false);
-        self.look_all(self.killed, false)?;
+        match self.readers[0].log.is_some() && self.random.one_in(3) {
+            true => self.fail_a_sync()?,
+            false => self.look_all(self.killed, false)?,
+        }
         self.disk.set_locked(true);
         let opened = SimDisk::new(self.disk.state());
         let clock = Arc::new(ManualClock::new(self.played.moments[0].now));
@@ -141,16 +158,34 @@ impl Following<'_> {
         Ok(())
     }
 
-    /// Lets readers look before the `nth` step of the opening. Before the first one, which tells them not to believe the page, and while
-    /// that is being written, they may do so in vain.
+    /// Lets one reader look whose sync fails, and look again. All others are gone: they could not know.
+    fn fail_a_sync(&mut self) -> Result<(), Finding> {
+        let mut reader = self.readers.swap_remove(0);
+        self.has_failed = true;
+        self.disk
+            .faults(|faults| faults.once(DiskCall::Sync, 0, Trouble::Io));
+        self.look(&mut reader, self.killed, false)?;
+        self.disk.faults(|faults| faults.clear());
+        self.look(&mut reader, self.killed, false)?;
+        let seen = reader.seen;
+        self.readers = vec![reader];
+        let newest = *self.played.possible(self.killed, Crash::Kill).end();
+        match self.played.setup.durability {
+            Durability::Sync => self.survives(seen..=newest),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets readers look before the `nth` step of the opening. Before the first one, which tells them not to believe the page, while that
+    /// is being written, and while what is kept is being synced, they may do so in vain; and so may one whose own sync has failed.
     fn look_meanwhile(&mut self, nth: usize) -> Result<(), Finding> {
         let are_open = self.readers.iter().all(|reader| reader.log.is_some());
-        let must = nth > 0 && are_open && self.is_page_whole();
+        let must = nth > 0 && are_open && !self.has_failed && self.is_told();
         self.look_all(self.killed, must)
     }
 
-    /// Whether the stage's page tells up to where readers may look: two words, which are not written at once.
-    fn is_page_whole(&self) -> bool {
+    /// Whether the stage's page tells readers where to look: two words, which are not written at once.
+    fn is_told(&self) -> bool {
         let state = self.disk.state();
         let Some(stage) = state.find(&FileName::Stage.to_string()) else {
             return false;
@@ -159,7 +194,8 @@ impl Following<'_> {
         let read = state.file(stage).read(&mut bytes, VISIBLE_WORD as u64 * 8);
         let (words, _) = bytes.as_chunks();
         let words = [words[0], words[1]].map(u64::from_le_bytes);
-        read == bytes.len() && Visible::decode(words).is_some()
+        let told = Visible::decode(words).filter(|visible| *visible != Visible::Syncing);
+        read == bytes.len() && told.is_some()
     }
 }
 

@@ -326,6 +326,8 @@ found! {
     an_opening_that_believes_a_sync_after_one_that_failed: RecoveredNotWrittenAgain, openings(STAGED);
     a_failed_sync_that_readers_are_not_told_of: FailedSyncNotTold, trouble(SYNC, DiskCall::Sync, Trouble::Io);
     readers_who_show_what_is_not_synced: LeftNotSynced, followed(SYNC);
+    readers_who_make_a_failed_sync_again: ReadersSyncRetried, followed(SYNC);
+    an_opening_that_failed_and_readers_are_not_told_of: FailedOpeningNotTold, crashes(SYNC);
     an_end_that_is_told_while_it_is_not_known: EndNotHidden, followed(SYNC);
     readers_who_see_what_is_not_durable: VisibleBeforeDurable, trouble(SYNC, DiskCall::Sync, Trouble::Io);
     zeroes_that_are_written_over_frames: ZeroesOverFrames, crashes(SYNC.zeroing());

@@ -37,9 +37,9 @@ mod instrumented;
 mod scheduled;
 
 #[cfg(not(ledger_shuttle))]
-pub(crate) use real::Word;
+pub(crate) use real::{Word, yield_now};
 #[cfg(ledger_shuttle)]
-pub(crate) use scheduled::{Word, pause};
+pub(crate) use scheduled::{Word, pause, yield_now};
 
 /// Lets another thread go on, if somebody decides who does.
 #[cfg(all(test, not(ledger_shuttle)))]
@@ -48,6 +48,7 @@ pub(crate) fn pause() {}
 #[cfg(not(ledger_shuttle))]
 mod real {
     use std::sync::atomic::{AtomicU32, Ordering};
+    pub(crate) use std::thread::yield_now;
 
     /// A number that threads sleep on until it changes.
     #[derive(Debug, Default)]

@@ -294,8 +294,11 @@ class Stage:
     def end(self, is_written):
         """The position up to which readers may look."""
         value, other = self.words[24:26]
-        if value ^ other == 0x5555555555555555:
+        kept = value ^ other == 0x5555555555555555
+        if kept and value > 1:
             return value
+        if kept and value == 0 and not is_written:
+            raise Damaged("a sync has failed when the log was opened: it must be opened to be written")
         if not is_written or value == other == 0:
             return 1 << 64
         if value ^ other != (1 << 64) - 1:

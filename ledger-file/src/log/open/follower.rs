@@ -6,35 +6,44 @@
 //!
 //! If nobody writes, or somebody is opening the log and does not know yet, it ends with its last valid frame. What lies behind the place
 //! that the last writer told may not be synced: the reader does that before it shows it, or a loss of power could take it back. But
-//! nothing is shown behind a place of which a writer has said that a sync failed there: to sync that again proves nothing.
+//! nothing is shown behind a place where a sync has failed, a writer's or the reader's own: to sync that again proves nothing. And as
+//! long as whoever opens the log syncs, the reader waits for what becomes of it.
 //!
 //! Whoever must not wait is answered if there is nothing new: if the writer's page says so, or nobody has written since
 //! everything was looked at last (`idle`).
 
 use std::io;
 use std::sync::{Arc, PoisonError, TryLockError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::followed::{Followed, open};
 use super::idle::Idle;
+use super::said::{Reach, Said, page_words};
+use ledger_core::Error;
+
 use crate::disk::{
-    Access, Disk, DiskFile, LateFile, LockView, Patience, STAGE_PAGE_BYTES, STAGE_PAGE_WORDS,
-    StagePage, read_at_most,
+    Access, Disk, DiskFile, LateFile, LockView, Patience, STAGE_PAGE_BYTES, StagePage, read_at_most,
 };
 use crate::error::{Failure, Result};
 use crate::fault::{Mistake, is_planted};
 use crate::format::{
-    FileName, HeaderError, LogId, MANIFEST_WORD, Manifest, Position, SLOT_WORDS, Slot, StageHeader,
-    VISIBLE_WORD, Visible, told,
+    FileName, LogId, MANIFEST_WORD, Manifest, Position, Slot, VISIBLE_WORD, Visible,
 };
 use crate::index::{Layer, Origin};
 use crate::log::keeper::read_manifest;
 use crate::log::read::picture::Picture;
 use crate::log::shared::Shared;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, yield_now};
 
 /// How often the reader looks again for what the writer moved while it was read.
-const ATTEMPTS: usize = if cfg!(test) { 3 } else { 10_000 };
+const ATTEMPTS: usize = if cfg!(all(test, not(ledger_shuttle))) {
+    3
+} else {
+    10_000
+};
+
+/// For how long the reader waits for one who opens the log, and syncs what it keeps.
+const OPENING: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 10 });
 
 /// What a reader knows of the log it follows.
 #[derive(Debug)]
@@ -45,23 +54,22 @@ pub(in crate::log) struct Follower {
     parts: Vec<Followed>,
     /// Up to where this reader has synced what a writer left.
     durable: Position,
+    /// Whether a sync of it has failed. Another one would prove nothing (rule 7).
+    has_failed: bool,
     /// That of the writer, since everything was looked at last.
     lock: Option<Box<dyn LockView>>,
     idle: Option<Idle>,
 }
 
-/// What the writer says on the first page of the stage.
-#[derive(Debug, PartialEq, Eq)]
-struct Said {
-    manifest: Option<u64>,
-    visible: Option<Visible>,
-    slot: Option<Slot>,
-}
-
-impl Said {
-    fn end(&self) -> Option<Position> {
-        self.visible?.end()
-    }
+/// How a look went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Everything was seen.
+    Done,
+    /// What was read was moved meanwhile.
+    Overtaken,
+    /// Whoever opens the log does not know yet.
+    Early,
 }
 
 /// The end of what was read, with the bytes that are not in a segment file yet.
@@ -81,6 +89,7 @@ impl Follower {
             manifest: None,
             parts: Vec::new(),
             durable: Position::ZERO,
+            has_failed: false,
             lock: None,
             idle: None,
         }
@@ -99,31 +108,14 @@ impl Follower {
             }
         }
     }
-
-    /// The first page of the stage. Nothing, if there is no stage of this log: a loss of power may have left none, or less of it.
-    fn words(&self, patience: Patience) -> Result<[u64; STAGE_PAGE_WORDS]> {
-        let mut bytes = [0; STAGE_PAGE_BYTES];
-        let name = FileName::Stage.to_string();
-        match read_at_most(&*self.stage, &mut bytes, 0, patience) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            read => drop(read.map_err(|error| Failure::io(&name, error))?),
-        }
-        let (words, _) = bytes.as_chunks::<8>();
-        let words = std::array::from_fn(|index| u64::from_le_bytes(words[index]));
-        match StageHeader::decode(std::array::from_fn(|index| words[index])) {
-            Ok(header) if header.log_id == self.log_id => Ok(words),
-            Ok(_) => Err(Failure::damage(name, "it is that of another log")),
-            Err(error @ HeaderError::TooNew { .. }) => Err(Failure::header(&name, error)),
-            Err(_) => Ok([0; STAGE_PAGE_WORDS]),
-        }
-    }
 }
 
 impl Shared {
     /// What the writer says on its page by now, of which version the manifest is and where the log ends: for who only wants to know
     /// whether that is still the same. None: it cannot be read, or this process writes.
     pub(in crate::log) fn glance(&self) -> Option<[u64; 4]> {
-        let words = lock(self.follower.as_ref()?).words(Patience::Wait).ok()?;
+        let follower = lock(self.follower.as_ref()?);
+        let words = page_words(&*follower.stage, &follower.log_id, Patience::Wait).ok()?;
         let places = [
             MANIFEST_WORD,
             MANIFEST_WORD + 1,
@@ -151,11 +143,16 @@ impl Shared {
         if patience == Patience::Now {
             return Err(Failure::WouldBlock);
         }
-        for _ in 0..ATTEMPTS {
-            if follower.advance(self)? {
-                return Ok(());
+        let begun = Instant::now();
+        for attempt in 1.. {
+            match follower.advance(self)? {
+                Look::Done => return Ok(()),
+                Look::Overtaken if attempt >= ATTEMPTS => break,
+                Look::Early if attempt >= ATTEMPTS && begun.elapsed() >= OPENING => {
+                    return Err(opening(self, begun.elapsed()));
+                }
+                Look::Overtaken | Look::Early => yield_now(),
             }
-            std::thread::yield_now();
         }
         Err(Failure::damage(
             &self.place,
@@ -185,7 +182,7 @@ impl Follower {
         if !is_held(&**lock)? {
             return Ok(false);
         }
-        match self.said(shared, Patience::Now) {
+        match self.said(Patience::Now) {
             Ok(said) => Ok(self.shows(shared, &said)),
             Err(Failure::WouldBlock) => Ok(false),
             Err(failure) => Err(failure),
@@ -203,18 +200,18 @@ impl Follower {
         known.is_some() && said.manifest == known
     }
 
-    /// Reads what is new. Tells whether it got to the end, or was overtaken.
-    fn advance(&mut self, shared: &Shared) -> Result<bool> {
+    /// Reads what is new.
+    fn advance(&mut self, shared: &Shared) -> Result<Look> {
         let looked = Instant::now();
         let idle = self.idle.take();
         self.look_at_lock(shared)?;
         let changed = self.lock.as_ref().and_then(|lock| lock.changed());
         let is_written = self.is_written()?;
-        let is_read = self.advance_beside(shared, is_written)?;
-        if is_read && !is_written {
+        let look = self.advance_beside(shared, is_written)?;
+        if look == Look::Done && !is_written {
             self.idle = changed.map(|changed| Idle::after(idle, changed, looked));
         }
-        Ok(is_read)
+        Ok(look)
     }
 
     /// Opens the lock's file, which may be another one by now.
@@ -226,40 +223,39 @@ impl Follower {
     }
 
     /// Reads what is new, beside a writer or after the last one.
-    fn advance_beside(&mut self, shared: &Shared, is_written: bool) -> Result<bool> {
-        let said = self.said(shared, Patience::Wait)?;
+    fn advance_beside(&mut self, shared: &Shared, is_written: bool) -> Result<Look> {
+        let said = self.said(Patience::Wait)?;
         if is_written && self.shows(shared, &said) {
-            return Ok(true);
+            return Ok(Look::Done);
         }
         let is_known = is_written && self.lists(&said);
         if !is_known && !self.load(shared)? {
-            return Ok(false);
+            return Ok(Look::Overtaken);
         }
         // Whatever the manifest lists as full was visible before it did.
-        let said = self.said(shared, Patience::Wait)?;
-        if is_known && said.end().is_some_and(|end| end < shared.scene().visible) {
+        let said = self.said(Patience::Wait)?;
+        let shown = shared.scene().visible;
+        if is_known && matches!(said.visible, Some(Visible::UpTo(end)) if end < shown) {
             // Of what another had written more is shown already: whoever has just begun will say that the end is not known.
-            return Ok(false);
+            return Ok(Look::Early);
         }
-        let read = match (said.visible, is_written) {
-            (Some(Visible::UpTo(end) | Visible::Final(end)), true) => {
-                self.read_frames(shared, Some(end), said.slot)?
-            }
-            (Some(Visible::Final(end)), false) => {
-                match self.read_frames(shared, Some(end), said.slot)? {
-                    // Nobody moves anything: no frame ends there since the log was repaired.
-                    None => self.read_rest(shared, &said, is_written)?,
-                    read => read,
-                }
-            }
-            (Some(Visible::Unknown), _) | (_, false) => {
-                self.read_rest(shared, &said, is_written)?
-            }
-            (None, true) => None,
+        let read = match said.reach(is_written, self.has_failed, shown) {
+            Reach::Wait => return Ok(Look::Early),
+            Reach::Nowhere => return Err(not_durable(shared)),
+            Reach::End => self.read_rest(shared, &said, is_written)?,
+            Reach::To(end) => match self.read_frames(shared, Some(end), said.slot)? {
+                // Nobody moves anything: no frame ends there since the log was repaired.
+                None if !is_written => self.read_rest(shared, &said, is_written)?,
+                read => read,
+            },
         };
-        let is_read = read.is_some();
-        read.into_iter().for_each(|end| self.show(shared, end));
-        Ok(is_read)
+        Ok(match read {
+            None => Look::Overtaken,
+            Some(end) => {
+                self.show(shared, end);
+                Look::Done
+            }
+        })
     }
 
     /// Reads frames up to the last one that is valid, which are there to stay then. None: somebody has begun to write.
@@ -267,13 +263,19 @@ impl Follower {
         let Some(end) = self.read_frames(shared, None, said.slot)? else {
             return Ok(None);
         };
-        self.make_durable(&end, said)?;
-        if self.is_written()? == is_written && self.said(shared, Patience::Wait)? == *said {
+        let durable = self.make_durable(shared, &end, said);
+        if durable.is_ok() && self.is_same(said, is_written)? {
             return Ok(Some(end));
         }
-        // More than there was may have been read.
+        // More than there was may have been read, or more than may be shown.
         (self.parts, self.manifest) = (Vec::new(), None);
-        Ok(None)
+        durable.map(|()| None)
+    }
+
+    /// Whether somebody writes as before, and has said nothing since.
+    fn is_same(&self, said: &Said, is_written: bool) -> Result<bool> {
+        Ok(is_planted(Mistake::NotLookedAgain)
+            || self.is_written()? == is_written && self.said(Patience::Wait)? == *said)
     }
 
     /// Whether somebody holds the lock that was looked at last.
@@ -286,39 +288,42 @@ impl Follower {
 
     /// Syncs what the last writer left in segment files behind what it had shown: that may not have been synced, and what is shown once
     /// must not be taken back by a loss of power.
-    fn make_durable(&mut self, end: &End, said: &Said) -> Result<()> {
+    fn make_durable(&mut self, shared: &Shared, end: &End, said: &Said) -> Result<()> {
         let durable = self.durable.max(said.end().unwrap_or(Position::ZERO));
         if end.at <= durable || is_planted(Mistake::LeftNotSynced) {
             return Ok(());
         }
+        if self.has_failed {
+            return Err(not_durable(shared));
+        }
         // What the manifest lists as full was synced before it did.
-        let grown = self
-            .parts
-            .iter()
-            .filter(|it| it.meta.sealed_bytes.is_none());
-        for segment in grown.map(|followed| &followed.part.segment) {
-            match segment.file().sync_data() {
-                // Nothing was ever left to be written where nothing can be.
-                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
-                synced => synced.map_err(|error| Failure::io(&segment.file_name(), error))?,
-            }
+        let parts = self.parts.iter();
+        let grown: Vec<_> = parts
+            .filter(|followed| followed.meta.sealed_bytes.is_none())
+            .map(|followed| Arc::clone(&followed.part.segment))
+            .collect();
+        for segment in grown {
+            let synced = self.sync(&**segment.file());
+            synced.map_err(|error| Failure::io(&segment.file_name(), error))?;
         }
         self.durable = end.at;
         Ok(())
     }
 
-    fn said(&self, shared: &Shared, patience: Patience) -> Result<Said> {
-        let words = self.words(patience)?;
-        let word = |index: usize| words[index];
-        let slots = SLOT_WORDS.map(|at| {
-            let words = [word(at), word(at + 1), word(at + 2)];
-            Slot::decode(words, &shared.log_id)
-        });
-        Ok(Said {
-            manifest: told([word(MANIFEST_WORD), word(MANIFEST_WORD + 1)]),
-            visible: Visible::decode([word(VISIBLE_WORD), word(VISIBLE_WORD + 1)]),
-            slot: slots.into_iter().flatten().max_by_key(|slot| slot.sequence),
-        })
+    fn sync(&mut self, file: &dyn DiskFile) -> io::Result<()> {
+        match file.sync_data() {
+            // Nothing was ever left to be written where nothing can be.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+            synced => {
+                self.has_failed = synced.is_err() && !is_planted(Mistake::ReadersSyncRetried);
+                synced
+            }
+        }
+    }
+
+    fn said(&self, patience: Patience) -> Result<Said> {
+        let words = page_words(&*self.stage, &self.log_id, patience)?;
+        Ok(Said::of(&words, &self.log_id))
     }
 
     /// Opens what the manifest lists by now. Tells whether all of it was there.
@@ -402,6 +407,23 @@ impl Follower {
             .flushed
             .store(end.at.as_u64(), std::sync::atomic::Ordering::Release);
     }
+}
+
+/// What who has nothing to show is told if a sync of what a writer left has failed: another one would prove nothing.
+fn not_durable(shared: &Shared) -> Failure {
+    Failure::Error(Error::Poisoned {
+        place: shared.place.clone(),
+        source: "a sync failed, which only opening it for writing makes good".into(),
+    })
+}
+
+/// What who has waited is told if the log is still being opened.
+fn opening(shared: &Shared, waited: Duration) -> Failure {
+    Failure::Error(Error::Busy {
+        place: shared.place.clone(),
+        waited,
+        source: "a process that opens it syncs what the last one left".into(),
+    })
 }
 
 fn is_held(lock: &dyn LockView) -> Result<bool> {

@@ -49,8 +49,9 @@ pub(in crate::log) fn open(
     let stage = disk
         .map_stage(&name, options.stage_bytes)
         .map_err(|error| Failure::io(&name, error))?;
+    let page = Page::new(stage.page(), manifest.log_id, options.stage_bytes);
     let opening = Opening {
-        page: Page::new(stage.page(), manifest.log_id, options.stage_bytes),
+        page,
         hasher: KeyHasher::new(manifest.seed),
         disk,
         place,
@@ -148,7 +149,7 @@ impl Opening {
             if !is_sealed {
                 break scanned;
             }
-            make_durable(&scanned)?;
+            self.sync(|| self.make_durable(&scanned))?;
             sealed.push(Sealed {
                 number: scanned.part.segment.number(),
                 bytes: scanned.end,
@@ -174,14 +175,15 @@ impl Opening {
             was_closed &= segment.file_end()? == *from;
         }
         if !was_closed && !self.is_frozen() {
-            self.page.hide();
+            self.page.say(Visible::Unknown);
         }
         Ok(())
     }
 
     /// Whether readers must not look behind what they were told: a sync had failed there, and is to be made good first.
     fn is_frozen(&self) -> bool {
-        matches!(self.page.visible(), Some(Visible::Final(_)))
+        let visible = self.page.visible();
+        matches!(visible, Some(Visible::Final(_) | Visible::Failed))
     }
 
     /// A segment that is full, and known to be.
@@ -292,7 +294,7 @@ impl Opening {
             len += frame.bytes_len() as usize;
         }
         if len > 0 && !self.is_frozen() {
-            self.page.hide();
+            self.page.say(Visible::Unknown);
         }
         write_all_at(&**segment.file(), &staged[..len], slot.base.offset().into())
             .map_err(|error| Failure::io(&segment.file_name(), error))
@@ -335,17 +337,12 @@ impl Opening {
         check_claims(&sources)?;
         let segments = std::iter::once(&active.part.segment);
         let segments = segments.chain(later.iter().map(|unsealed| &unsealed.segment));
-        for ((source, end), segment) in sources.iter().zip(segments) {
-            if source.rest(*end)?.is_some() && !is_planted(Mistake::TailNotCut) {
-                let cut = segment.file().truncate(u64::from(*end));
-                let synced = cut.and_then(|()| match is_planted(Mistake::CutNotSynced) {
-                    true => Ok(()),
-                    false => segment.file().sync_all(),
-                });
-                synced.map_err(|error| Failure::io(&segment.file_name(), error))?;
+        self.sync(|| {
+            for ((source, end), segment) in sources.iter().zip(segments) {
+                self.cut_behind(source, *end, segment)?;
             }
-        }
-        make_durable(active)?;
+            self.make_durable(active)
+        })?;
         if !is_planted(Mistake::StageKeptAfterCut) {
             // What the stage holds must not come back over what is written here next: neither now, nor when the power
             // is lost and brings an older slot back.
@@ -355,6 +352,58 @@ impl Opening {
         self.disk
             .sync_directory()
             .map_err(|error| Failure::io(&self.place, error))
+    }
+
+    /// Does what syncs what is kept. Readers must not sync it meanwhile: if that fails, a sync of theirs would prove nothing.
+    fn sync(&self, sync: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.is_frozen() || is_planted(Mistake::EndNotHidden) {
+            return sync();
+        }
+        self.page.say(Visible::Syncing);
+        let synced = sync();
+        if self.page.visible() == Some(Visible::Syncing) {
+            self.page.say(Visible::Unknown);
+        }
+        synced
+    }
+
+    /// Tells readers if a sync of a segment has failed.
+    fn synced(&self, segment: &Segment, synced: io::Result<()>) -> Result<()> {
+        synced.map_err(|error| {
+            if !self.is_frozen() && !is_planted(Mistake::FailedOpeningNotTold) {
+                self.page.say(Visible::Failed);
+            }
+            Failure::io(&segment.file_name(), error)
+        })
+    }
+
+    /// Cuts off what lies behind the `end` of a segment.
+    fn cut_behind(&self, source: &Source<'_>, end: u32, segment: &Segment) -> Result<()> {
+        if source.rest(end)?.is_none() || is_planted(Mistake::TailNotCut) {
+            return Ok(());
+        }
+        let cut = segment.file().truncate(u64::from(end));
+        cut.map_err(|error| Failure::io(&segment.file_name(), error))?;
+        match is_planted(Mistake::CutNotSynced) {
+            true => Ok(()),
+            false => self.synced(segment, segment.file().sync_all()),
+        }
+    }
+
+    /// Makes durable what was read again: it may have been in memory only.
+    fn make_durable(&self, scanned: &Scanned) -> Result<()> {
+        if is_planted(Mistake::RecoveredNotSynced) {
+            return Ok(());
+        }
+        let (segment, kept) = (&scanned.part.segment, scanned.durable..scanned.end);
+        if !is_planted(Mistake::RecoveredNotWrittenAgain) {
+            if !kept.is_empty() {
+                self.synced(segment, segment.file().sync_all())?;
+            }
+            let written = write_again(&**segment.file(), kept);
+            written.map_err(|error| Failure::io(&segment.file_name(), error))?;
+        }
+        self.synced(segment, segment.file().sync_all())
     }
 
     /// Tells other processes where the log ends, and by which manifest, if they were told anything else.
@@ -442,21 +491,6 @@ fn missing_or(name: &str, error: io::Error) -> Failure {
         io::ErrorKind::NotFound => Failure::damage(name, "it is missing"),
         _ => Failure::io(name, error),
     }
-}
-
-/// Makes durable what was read again: it may have been in memory only.
-fn make_durable(scanned: &Scanned) -> Result<()> {
-    if is_planted(Mistake::RecoveredNotSynced) {
-        return Ok(());
-    }
-    let segment = &scanned.part.segment;
-    let written = match is_planted(Mistake::RecoveredNotWrittenAgain) {
-        true => Ok(()),
-        false => write_again(&**segment.file(), scanned.durable..scanned.end),
-    };
-    written
-        .and_then(|()| segment.file().sync_all())
-        .map_err(|error| Failure::io(&segment.file_name(), error))
 }
 
 /// The highest number of a stream in the indexes that are in memory.

@@ -197,13 +197,11 @@ const PIECE_BYTES: u64 = if cfg!(test) { 200 } else { 4 << 20 };
 /// of the ones before. What a sync failed to write, the system takes for clean (rule 7).
 ///
 /// And for written, too: ext4 keeps beside what it has cached of a file where it lies on the disk, and then writes it there again
-/// without noting that the place is in use now; a power cut leaves zeroes. So what is clean is evicted before.
+/// without noting that the place is in use now; a power cut leaves zeroes. So what is clean is evicted before, which whoever
+/// calls this has made of it by a sync.
 pub(super) fn write_again(file: &dyn DiskFile, range: Range<u32>) -> io::Result<()> {
     let (mut offset, end) = (u64::from(range.start), u64::from(range.end));
     let mut piece = Vec::new();
-    if offset < end {
-        file.sync_all()?;
-    }
     while offset < end {
         let begun = offset - offset % PIECE_BYTES;
         let bytes = end.min(begun + PIECE_BYTES) - offset;

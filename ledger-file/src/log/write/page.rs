@@ -70,13 +70,13 @@ impl Page {
     /// Tells other processes up to where they may look.
     pub(in crate::log) fn show(&self, visible: Position) {
         if !self.is_frozen.load(Ordering::Acquire) {
-            self.store(VISIBLE_WORD, Visible::UpTo(visible).words());
+            self.say(Visible::UpTo(visible));
         }
     }
 
-    /// Tells other processes to look for the end themselves.
-    pub(in crate::log) fn hide(&self) {
-        self.store(VISIBLE_WORD, Visible::Unknown.words());
+    /// Tells other processes where they may look, whoever opens the log.
+    pub(in crate::log) fn say(&self, visible: Visible) {
+        self.store(VISIBLE_WORD, visible.words());
     }
 
     /// Tells other processes that whatever is behind what they see must not be seen, not even when this one has gone.
@@ -86,7 +86,7 @@ impl Page {
             && !was_frozen
             && !is_planted(Mistake::FailedSyncNotTold)
         {
-            self.store(VISIBLE_WORD, Visible::Final(end).words());
+            self.say(Visible::Final(end));
         }
     }
 
