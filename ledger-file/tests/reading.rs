@@ -81,6 +81,7 @@ fn who_only_reads_changes_nothing_and_is_told_so() {
             );
         }
         assert_eq!(count(&reader), 60);
+        reader.verify().unwrap();
         reader.close().unwrap();
         assert!(files(directory.path()) == before, "a file was changed");
         append(&log, 10);

@@ -1,12 +1,13 @@
 //! Reading everything, and telling how much there is.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::open::recovery::{FIRST_FRAME, Source};
 use super::read::picture::Part;
 use super::shared::Shared;
 use crate::error::Result;
-use crate::format::Record;
+use crate::format::{Position, Record};
 use crate::index::Layer;
 
 /// What a verification has read, and found in order.
@@ -95,11 +96,19 @@ impl Shared {
         let keeper = self.keeper();
         let waiting = keeper.sealed.iter().find(|sealed| sealed.number == number);
         let listed = keeper.meta(number).and_then(|meta| meta.sealed_bytes);
-        let flushed = self.flushed.load(std::sync::atomic::Ordering::Acquire) as u32;
-        waiting
-            .map(|sealed| sealed.bytes)
-            .or(listed)
-            .unwrap_or(flushed)
+        let full = waiting.map(|sealed| sealed.bytes).or(listed);
+        // One that is neither is the last or the next, or was full, and is not a part of the log any more.
+        full.or_else(|| part.segment.full_bytes())
+            .unwrap_or_else(|| self.flushed_of(number))
+    }
+
+    /// Where the frames of the last segment that are in its file end, or of the next one, which has none yet.
+    fn flushed_of(&self, number: u32) -> u32 {
+        let flushed = Position::from_u64(self.flushed.load(Ordering::Acquire));
+        match flushed.segment() == number {
+            true => flushed.offset(),
+            false => FIRST_FRAME,
+        }
     }
 
     /// Tells how much there is.

@@ -30,7 +30,7 @@ use crate::format::{
     FileName, LogId, MANIFEST_WORD, Manifest, Position, Slot, VISIBLE_WORD, Visible,
 };
 use crate::index::{Layer, Origin};
-use crate::log::keeper::read_manifest;
+use crate::log::keeper::{Sealed, read_manifest};
 use crate::log::read::picture::Picture;
 use crate::log::shared::Shared;
 use crate::sync::{Mutex, MutexGuard, yield_now};
@@ -349,6 +349,7 @@ impl Follower {
                 },
             }
         }
+        shared.keeper().manifest = manifest.clone();
         (self.parts, self.manifest) = (parts, Some(manifest));
         Ok(true)
     }
@@ -389,10 +390,22 @@ impl Follower {
         Ok(Some(end))
     }
 
+    /// The segments that are full, and that the manifest does not list as such yet.
+    fn sealed(&self) -> Vec<Sealed> {
+        let parts = self.parts.iter();
+        let full = parts.filter(|it| it.meta.sealed_bytes.is_none() && it.is_in_file());
+        full.map(|followed| Sealed {
+            number: followed.meta.segment,
+            bytes: followed.in_file,
+        })
+        .collect()
+    }
+
     /// Lets everybody see what was read.
     fn show(&self, shared: &Shared, end: End) {
         let parts = self.parts.iter().map(|followed| followed.part.clone());
         let picture = Arc::new(Picture::new(parts.collect()));
+        shared.keeper().sealed = self.sealed();
         let visible = Position::from_u64(end.at.as_u64() + end.staged.len() as u64);
         let mut scene = shared.scene_mut();
         scene.picture = picture;

@@ -135,6 +135,11 @@ impl Segment {
         }
     }
 
+    /// How long its frames are, if it was noted to be full.
+    pub(in crate::log) fn full_bytes(&self) -> Option<u32> {
+        self.full_bytes.get().copied()
+    }
+
     /// Notes that it is full, and that its file was seen to be so long: from now on nobody asks again.
     pub(in crate::log) fn note_full(&self, bytes: u32) {
         let _noted_before = self.full_bytes.set(bytes);
