@@ -1,8 +1,11 @@
 //! Threads on one log, in orders that a scheduler chooses: a machine shows only a few of them.
 //!
 //! Each test is played in many orders: in half of them each step is anybody's, in the other half some threads run ahead of
-//! others as far as they can. `LEDGER_INTERLEAVINGS` says how many that are. In each of them the same must hold, whenever it is looked: an answer was given for what a power cut leaves, a reader sees what does, and
-//! everything that was answered before, densely, once, and for good. Nobody sleeps for ever.
+//! others as far as they can. `LEDGER_INTERLEAVINGS` says how many that are. In each of them the same must hold, whenever
+//! it is looked: an answer was given for what a power cut leaves, a reader sees what does, and everything that was answered
+//! before, densely, once, and for good. Nobody sleeps for ever.
+
+mod other_process;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +17,7 @@ use shuttle::thread;
 use super::inode::Survival;
 use super::{DiskCall, Random, SimDisk, State, Trouble};
 use crate::fault::{self, Mistake};
-use crate::log::Log;
+use crate::log::{Log, Pending};
 use crate::options::{Compression, FileOptions, Housekeeping};
 
 /// In how many orders each test is played, unless `LEDGER_INTERLEAVINGS` says otherwise.
@@ -88,6 +91,21 @@ impl World {
         self.try_append(name, bytes).expect("nothing fails");
     }
 
+    /// Appends entries that are under way together, as far as nothing fails.
+    fn try_append_together(&self, names: &[&str]) {
+        let entry = |name: &str| NewEntry::new(Payload::octets(name.to_owned())).dedup_key(name);
+        let begin = |name: &&str| {
+            self.log
+                .begin_append(vec![Batch::new(STREAM, vec![entry(name)])])
+        };
+        let begun: Vec<_> = names.iter().map(begin).collect();
+        for (name, pending) in names.iter().zip(begun) {
+            if let Ok(receipts) = pending.and_then(Pending::wait) {
+                self.check_answer(receipts[0].outcomes[0].id(), name);
+            }
+        }
+    }
+
     /// What was answered survives the power cut that comes right then.
     fn check_answer(&self, id: u64, name: &str) {
         let left = self.left_by_power_cut();
@@ -115,9 +133,9 @@ impl World {
     }
 
     /// Reads, and finds what was answered before, and nothing that a power cut would take.
-    fn read(&self) -> Vec<Seen> {
+    fn try_read(&self) -> Result<Vec<Seen>> {
         let answered = held(&self.answered).clone();
-        let seen = entries(&self.log).expect("reading works");
+        let seen = entries(&self.log)?;
         let removed = *held(&self.removed);
         let is_missing = |entry: &&Seen| entry.0 > removed && !seen.contains(entry);
         assert_eq!(answered.iter().find(is_missing), None, "of {seen:?}");
@@ -126,22 +144,28 @@ impl World {
         let left = self.left_by_power_cut();
         let is_new = |entry: &&Seen| entry.0 > *held(&self.removed) && !left.contains(entry);
         assert_eq!(seen.iter().find(is_new), None, "of {left:?}");
-        seen
+        Ok(seen)
     }
 
-    /// Reads so many times: what was seen once stays, unless it was removed.
+    fn read(&self) -> Vec<Seen> {
+        self.try_read().expect("reading works")
+    }
+
+    /// Reads so many times.
     fn read_on(&self, times: usize) {
-        let mut before = self.read();
-        for _ in 1..times {
-            let seen = self.read();
-            let removed = *held(&self.removed);
-            before.retain(|entry| entry.0 > removed);
-            assert!(
-                before.iter().all(|entry| seen.contains(entry)),
-                "{before:?}, then {seen:?}"
-            );
-            before = seen;
-        }
+        let mut before = Vec::new();
+        (0..times).for_each(|_| self.read_after(&mut before, self.read()));
+    }
+
+    /// What was seen once stays, unless it was removed.
+    fn read_after(&self, before: &mut Vec<Seen>, seen: Vec<Seen>) {
+        let removed = *held(&self.removed);
+        before.retain(|entry| entry.0 > removed);
+        assert!(
+            before.iter().all(|entry| seen.contains(entry)),
+            "{before:?}, then {seen:?}"
+        );
+        *before = seen;
     }
 
     fn trim(&self, through: u64) {
@@ -154,6 +178,14 @@ impl World {
 
     /// Does all of this at once, and looks at what there is in the end, also when it is opened again.
     fn run(self, parts: Vec<Box<dyn FnOnce(&Self) + Send>>) {
+        self.run_together(parts);
+        let seen = self.read();
+        self.log.verify().expect("it is whole");
+        self.log.close().expect("it can be closed");
+        assert_eq!(after(self.disk.state()), seen);
+    }
+
+    fn run_together(&self, parts: Vec<Box<dyn FnOnce(&Self) + Send>>) {
         let begin = |part: Box<dyn FnOnce(&Self) + Send>| {
             let world = self.clone();
             thread::spawn(move || part(&world))
@@ -162,10 +194,6 @@ impl World {
         for thread in begun {
             thread.join().expect("no thread panics");
         }
-        let seen = self.read();
-        self.log.verify().expect("it is whole");
-        self.log.close().expect("it can be closed");
-        assert_eq!(after(self.disk.state()), seen);
     }
 }
 
@@ -186,6 +214,10 @@ fn part(part: impl FnOnce(&World) + Send + 'static) -> Box<dyn FnOnce(&World) + 
 
 fn appender(names: &'static [&'static str], bytes: usize) -> Box<dyn FnOnce(&World) + Send> {
     part(move |world| names.iter().for_each(|name| world.append(name, bytes)))
+}
+
+fn verifier() -> Box<dyn FnOnce(&World) + Send> {
+    part(|world| drop(world.log.verify().expect("it is whole")))
 }
 
 /// Threads that append share flushes, while another reads.
@@ -226,6 +258,7 @@ fn a_trim_an_appender_and_a_reader() {
         part(|world| [2, 3].into_iter().for_each(|id| world.trim(id))),
         appender(&["5", "6"], 600),
         part(|world| world.read_on(3)),
+        verifier(),
     ]);
 }
 
@@ -240,6 +273,7 @@ fn a_compaction_an_appender_and_a_reader() {
         part(|world| world.log.compact().expect("compaction works")),
         appender(&["7", "8"], 250),
         part(|world| world.read_on(3)),
+        verifier(),
     ]);
 }
 
@@ -300,21 +334,25 @@ fn orders() -> usize {
     }
 }
 
-fn play(scenario: fn()) {
+fn play(scenario: impl Fn() + Copy + Send + Sync + 'static) {
     play_in(scenario, orders());
 }
 
-fn play_in(scenario: fn(), orders: usize) {
+fn play_in(scenario: impl Fn() + Copy + Send + Sync + 'static, orders: usize) {
     shuttle::check_pct(scenario, orders / 2, CHANGES);
     shuttle::check_random(scenario, orders / 2);
 }
 
 /// Plays with the mistake until something is wrong.
 fn assert_found(mistake: Mistake, scenario: fn()) {
+    assert!(is_found(mistake, scenario), "{mistake:?} was not found");
+}
+
+fn is_found(mistake: Mistake, scenario: impl Fn() + Copy + Send + Sync + 'static) -> bool {
     let played = catch_unwind(AssertUnwindSafe(|| {
         fault::with(mistake, || play_in(scenario, ORDERS_WITH_MISTAKE));
     }));
-    assert!(played.is_err(), "{mistake:?} was not found");
+    played.is_err()
 }
 
 #[test]
