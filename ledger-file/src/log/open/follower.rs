@@ -12,12 +12,12 @@
 //! Whoever must not wait is answered if there is nothing new: if the writer's page says so, or nobody has written since
 //! everything was looked at last (`idle`).
 
-use std::io;
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::followed::{Followed, open};
 use super::idle::Idle;
+use super::kept::{Kept, not_durable};
 use super::said::{Reach, Said, page_words};
 use ledger_core::Error;
 
@@ -52,10 +52,7 @@ pub(in crate::log) struct Follower {
     log_id: LogId,
     manifest: Option<Manifest>,
     parts: Vec<Followed>,
-    /// Up to where this reader has synced what a writer left.
-    durable: Position,
-    /// Whether a sync of it has failed. Another one would prove nothing (rule 7).
-    has_failed: bool,
+    kept: Kept,
     /// That of the writer, since everything was looked at last.
     lock: Option<Box<dyn LockView>>,
     idle: Option<Idle>,
@@ -88,8 +85,7 @@ impl Follower {
             log_id,
             manifest: None,
             parts: Vec::new(),
-            durable: Position::ZERO,
-            has_failed: false,
+            kept: Kept::new(),
             lock: None,
             idle: None,
         }
@@ -239,7 +235,7 @@ impl Follower {
             // Of what another had written more is shown already: whoever has just begun will say that the end is not known.
             return Ok(Look::Early);
         }
-        let read = match said.reach(is_written, self.has_failed, shown) {
+        let read = match said.reach(is_written, self.kept.has_failed, shown) {
             Reach::Wait => return Ok(Look::Early),
             Reach::Nowhere => return Err(not_durable(shared)),
             Reach::End => self.read_rest(shared, &said, is_written)?,
@@ -263,13 +259,13 @@ impl Follower {
         let Some(end) = self.read_frames(shared, None, said.slot)? else {
             return Ok(None);
         };
-        let durable = self.make_durable(shared, &end, said);
-        if durable.is_ok() && self.is_same(said, is_written)? {
+        let kept = self.kept.keep(shared, &self.parts, end.at, said.end());
+        if kept.is_ok() && self.is_same(said, is_written)? {
             return Ok(Some(end));
         }
         // More than there was may have been read, or more than may be shown.
         (self.parts, self.manifest) = (Vec::new(), None);
-        durable.map(|()| None)
+        kept.map(|()| None)
     }
 
     /// Whether somebody writes as before, and has said nothing since.
@@ -283,41 +279,6 @@ impl Follower {
         match &self.lock {
             Some(lock) => is_held(&**lock),
             None => Ok(false),
-        }
-    }
-
-    /// Syncs what the last writer left in segment files behind what it had shown: that may not have been synced, and what is shown once
-    /// must not be taken back by a loss of power.
-    fn make_durable(&mut self, shared: &Shared, end: &End, said: &Said) -> Result<()> {
-        let durable = self.durable.max(said.end().unwrap_or(Position::ZERO));
-        if end.at <= durable || is_planted(Mistake::LeftNotSynced) {
-            return Ok(());
-        }
-        if self.has_failed {
-            return Err(not_durable(shared));
-        }
-        // What the manifest lists as full was synced before it did.
-        let parts = self.parts.iter();
-        let grown: Vec<_> = parts
-            .filter(|followed| followed.meta.sealed_bytes.is_none())
-            .map(|followed| Arc::clone(&followed.part.segment))
-            .collect();
-        for segment in grown {
-            let synced = self.sync(&**segment.file());
-            synced.map_err(|error| Failure::io(&segment.file_name(), error))?;
-        }
-        self.durable = end.at;
-        Ok(())
-    }
-
-    fn sync(&mut self, file: &dyn DiskFile) -> io::Result<()> {
-        match file.sync_data() {
-            // Nothing was ever left to be written where nothing can be.
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
-            synced => {
-                self.has_failed = synced.is_err() && !is_planted(Mistake::ReadersSyncRetried);
-                synced
-            }
         }
     }
 
@@ -420,14 +381,6 @@ impl Follower {
             .flushed
             .store(end.at.as_u64(), std::sync::atomic::Ordering::Release);
     }
-}
-
-/// What who has nothing to show is told if a sync of what a writer left has failed: another one would prove nothing.
-fn not_durable(shared: &Shared) -> Failure {
-    Failure::Error(Error::Poisoned {
-        place: shared.place.clone(),
-        source: "a sync failed, which only opening it for writing makes good".into(),
-    })
 }
 
 /// What who has waited is told if the log is still being opened.
