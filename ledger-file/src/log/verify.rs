@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::open::follower;
 use super::open::recovery::{FIRST_FRAME, Source};
-use super::read::picture::Part;
+use super::read::picture::{Part, Picture};
 use super::shared::Shared;
 use crate::error::Result;
 use crate::format::{Position, Record};
@@ -47,10 +48,10 @@ pub struct LogStats {
 impl Shared {
     /// Reads all that is in the segment files, and all indexes.
     pub(super) fn verify(&self) -> Result<Verified> {
-        let picture = Arc::clone(&self.scene().picture);
+        let (picture, ends) = self.picture_with_ends();
         let mut verified = Verified::default();
-        for part in picture.parts() {
-            self.verify_part(part, &mut verified)?;
+        for (part, end) in picture.parts().iter().zip(ends) {
+            verify_part(part, end, &mut verified)?;
         }
         for index in picture.merged() {
             index.verify()?;
@@ -58,36 +59,16 @@ impl Shared {
         Ok(verified)
     }
 
-    fn verify_part(&self, part: &Part, verified: &mut Verified) -> Result<()> {
-        let end = self.end_of(part);
-        let source = Source {
-            len: end.into(),
-            ..Source::of(&part.segment)?
-        };
-        let found = source.frames(FIRST_FRAME, |frame| {
-            verified.frames += 1;
-            for record in frame.records() {
-                let record = record.map_err(|malformed| {
-                    let at = frame.position().offset();
-                    part.segment.damage(at, malformed)
-                })?;
-                if let (_, Record::Append(append)) = record {
-                    verified.entries += u64::from(append.count);
-                }
-            }
-            Ok(true)
-        })?;
-        if found != end {
-            return Err(part.segment.damage(found, "this is no valid frame"));
-        }
-        verified.segments += 1;
-        verified.bytes += u64::from(end);
-        for layer in &part.layers {
-            if let Layer::Sealed(index) = layer {
-                index.verify()?;
-            }
-        }
-        Ok(())
+    /// All segments, and where the frames of each end by now: to read them takes long, and they may go meanwhile.
+    fn picture_with_ends(&self) -> (Arc<Picture>, Vec<u32>) {
+        let _unfollowed = self.follower.as_ref().map(follower::lock);
+        let picture = Arc::clone(&self.scene().picture);
+        let ends = picture
+            .parts()
+            .iter()
+            .map(|part| self.end_of(part))
+            .collect();
+        (picture, ends)
     }
 
     /// Where the frames of a segment that are in its file end.
@@ -113,7 +94,7 @@ impl Shared {
 
     /// Tells how much there is.
     pub(super) fn stats(&self) -> LogStats {
-        let picture = Arc::clone(&self.scene().picture);
+        let (picture, ends) = self.picture_with_ends();
         let mut stats = LogStats {
             streams: match self.writer.lock() {
                 Ok(writer) => writer.streams,
@@ -121,9 +102,8 @@ impl Shared {
             },
             ..LogStats::default()
         };
-        for part in picture.parts() {
+        for (part, bytes) in picture.parts().iter().zip(ends) {
             stats.segments += 1;
-            let bytes = self.end_of(part);
             let packed_bytes = self.sealed_meta(part).and_then(|meta| meta.packed_bytes);
             stats.segment_bytes += u64::from(bytes);
             stats.file_bytes += u64::from(packed_bytes.unwrap_or(bytes));
@@ -147,4 +127,36 @@ impl Shared {
         }
         stats
     }
+}
+
+/// Reads the frames of a segment up to `end`, and its indexes.
+fn verify_part(part: &Part, end: u32, verified: &mut Verified) -> Result<()> {
+    let source = Source {
+        len: end.into(),
+        ..Source::of(&part.segment)?
+    };
+    let found = source.frames(FIRST_FRAME, |frame| {
+        verified.frames += 1;
+        for record in frame.records() {
+            let record = record.map_err(|malformed| {
+                let at = frame.position().offset();
+                part.segment.damage(at, malformed)
+            })?;
+            if let (_, Record::Append(append)) = record {
+                verified.entries += u64::from(append.count);
+            }
+        }
+        Ok(true)
+    })?;
+    if found != end {
+        return Err(part.segment.damage(found, "this is no valid frame"));
+    }
+    verified.segments += 1;
+    verified.bytes += u64::from(end);
+    for layer in &part.layers {
+        if let Layer::Sealed(index) = layer {
+            index.verify()?;
+        }
+    }
+    Ok(())
 }

@@ -15,12 +15,12 @@
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+use ledger_core::Error;
+
 use super::followed::{Followed, open};
 use super::idle::Idle;
 use super::kept::{Kept, not_durable};
 use super::said::{Reach, Said, page_words};
-use ledger_core::Error;
-
 use crate::disk::{
     Access, Disk, DiskFile, LateFile, LockView, Patience, STAGE_PAGE_BYTES, StagePage, read_at_most,
 };
