@@ -8,10 +8,12 @@
 //!   [`faults`]: errors that it reports when it is told to. [`random`]: numbers from a seed.
 //! - [`call`], [`history`]: what users do, at random. [`subject`]: on what: the strict reference in memory, or a log
 //!   ([`log_subject`]). [`observed`]: what can be seen of either, to be compared.
-//! - [`played`]: a history that was played once, on both. [`crash`] ends the world at each of its steps, readers in other processes have
-//!   [`followed`] it there, [`trouble`] lets calls of the disk fail meanwhile, with all [`courses`] that such a call may take, [`damage`] alters what was stored, and [`repaired`] repairs it.
+//! - [`played`]: a history that was played once, on both. [`crash`] ends the world at each of its steps, readers in other
+//!   processes have [`followed`] it there, [`trouble`] lets calls of the disk fail meanwhile, with all [`courses`] that a call
+//!   may take then, [`damage`] alters what was stored, and [`repaired`] repairs it.
 //! - `tests`: all of that in numbers.
-//! - `interleavings`, only built for `scripts/interleavings`: threads on one log, in every order that there is time for.
+//! - `interleavings`, only built for `scripts/interleavings`: threads on one log, and others in the place of a process that
+//!   only reads it, in every order that there is time for.
 
 mod call;
 mod courses;

@@ -49,9 +49,8 @@ pub(in crate::log) fn open(
     let stage = disk
         .map_stage(&name, options.stage_bytes)
         .map_err(|error| Failure::io(&name, error))?;
-    let page = Page::new(stage.page(), manifest.log_id, options.stage_bytes);
     let opening = Opening {
-        page,
+        page: Page::new(stage.page(), manifest.log_id, options.stage_bytes),
         hasher: KeyHasher::new(manifest.seed),
         disk,
         place,

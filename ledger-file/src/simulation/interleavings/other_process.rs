@@ -1,6 +1,6 @@
 //! Another process reads the log, in a thread that shares nothing with the others but the disk.
 
-use super::super::{Faults, Step};
+use super::super::Step;
 use super::*;
 
 /// How many writes there are that a full disk may refuse: of whoever opens the log, and of what is appended.
@@ -94,13 +94,18 @@ fn the_next_writer_and_those_who_read() {
     ]);
 }
 
-/// The same on a disk that gets full while three entries are written at once, of which it takes a part.
-fn the_next_writer_on_a_full_disk(nth: u64) {
+/// One whose writer was killed, and a disk on which a call fails behind that.
+fn killed_before_trouble(call: DiskCall, nth: u64, trouble: Trouble) -> World {
     let world = World::new();
     world.append("1", 10);
     let world = world.killed();
-    let plan = |faults: &mut Faults| faults.once(DiskCall::Write, nth, Trouble::Full);
-    world.disk.faults(plan);
+    world.disk.faults(|faults| faults.once(call, nth, trouble));
+    world
+}
+
+/// The same on a disk that gets full while three entries are written at once, of which it takes a part.
+fn the_next_writer_on_a_full_disk(nth: u64) {
+    let world = killed_before_trouble(DiskCall::Write, nth, Trouble::Full);
     world.run(vec![
         part(|world| {
             // If it is full while the log is opened, it is not when that is made again.
@@ -117,11 +122,7 @@ fn the_next_writer_on_a_full_disk(nth: u64) {
 /// The same on a disk on which a sync fails: that of whoever opens the log, which is opened again then, of what is appended,
 /// or of the reader. That may be told so, and sees nothing that is taken back.
 fn the_next_writer_on_a_disk_that_fails(nth: u64) {
-    let world = World::new();
-    world.append("1", 10);
-    let world = world.killed();
-    let plan = |faults: &mut Faults| faults.once(DiskCall::Sync, nth, Trouble::Io);
-    world.disk.faults(plan);
+    let world = killed_before_trouble(DiskCall::Sync, nth, Trouble::Io);
     world.run_together(vec![
         part(|world| {
             let writer = world.of_writer().or_else(|_| world.of_writer());
