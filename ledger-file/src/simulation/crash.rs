@@ -123,8 +123,8 @@ impl Search<'_> {
         disk.faults(|faults| faults.once(DiskCall::Sync, nth, Trouble::Io));
         let newest = *possible.end();
         let clock = Arc::new(ManualClock::new(self.played.moments[newest].now));
-        if LogSubject::open(&disk, &self.played.setup, clock.clone()).is_ok()
-            || self.played.setup.durability != Durability::Sync
+        if self.played.setup.durability != Durability::Sync
+            || LogSubject::open(&disk, &self.played.setup, clock.clone()).is_ok()
         {
             return Ok(());
         }
