@@ -32,8 +32,12 @@ impl LateFile {
         if let Some(file) = self.file.get() {
             return Ok(&**file);
         }
-        let file = self.disk.open(&self.name, self.access)?;
-        Ok(&**self.file.get_or_init(|| file))
+        let opened = self.disk.open(&self.name, self.access);
+        // Whoever removed it since the look above has opened it before.
+        match (self.file.get(), opened) {
+            (Some(file), _) => Ok(&**file),
+            (None, opened) => opened.map(|file| &**self.file.get_or_init(|| file)),
+        }
     }
 }
 

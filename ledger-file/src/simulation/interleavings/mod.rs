@@ -5,6 +5,7 @@
 //! it is looked: an answer was given for what a power cut leaves, a reader sees what does, and everything that was answered
 //! before, densely, once, and for good. Nobody sleeps for ever.
 
+mod late_file;
 mod other_process;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
