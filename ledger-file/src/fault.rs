@@ -60,6 +60,10 @@ pub(crate) enum Mistake {
     LeftNotSynced,
     /// A reader believes what it read without a place to stop at, though somebody has begun to write meanwhile.
     NotLookedAgain,
+    /// Who tidies up goes on in a log that was closed.
+    TidiedWhenClosed,
+    /// A log is let go while somebody still writes to it, because a sync has failed.
+    FlushNotWaitedFor,
     /// A reader makes a sync that failed once more, and believes it.
     ReadersSyncRetried,
     /// Readers are not told that a sync of what is opened again has failed.

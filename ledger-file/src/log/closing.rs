@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::write::writer::Turn;
 use crate::disk::{Patience, failure};
 use crate::error::{Failure, Result};
+use crate::fault::{Mistake, is_planted};
 
 impl Shared {
     /// Makes everything that was committed so far survive the loss of power.
@@ -35,6 +36,10 @@ impl Shared {
     fn finish_all(&self) -> Result<()> {
         let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         let mut turn = self.turn_at_any_price(Patience::Wait)?;
+        if !is_planted(Mistake::FlushNotWaitedFor) {
+            // Also when nothing else can be finished: another process may write next.
+            turn.wait_for_flush();
+        }
         turn.check_sound()?;
         turn.drain()?;
         if turn.writer.is_sealed {

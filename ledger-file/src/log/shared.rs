@@ -62,7 +62,7 @@ pub(super) struct Shared {
     pub(super) followers: Followers,
     /// Whether files that the manifest does not name were removed.
     pub(super) is_swept: Mutex<bool>,
-    /// Held by the one who tidies up.
+    /// Held by the one who tidies up, and by the one who closes.
     pub(super) tidying: Mutex<()>,
     /// There in a process that only reads.
     pub(super) follower: Option<Mutex<Follower>>,

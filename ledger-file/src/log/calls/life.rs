@@ -181,7 +181,8 @@ impl Log {
         Ok(self.shared.stats())
     }
 
-    /// Finishes what was begun, and closes. Every later call answers [`Closed`](ledger_core::Error::Closed).
+    /// Finishes what was begun, and closes. Every later call answers [`Closed`](ledger_core::Error::Closed), and so does one
+    /// that was begun by another thread and is not done yet, unless it comes to its end before.
     ///
     /// # Errors
     /// Those of the files; the log is closed all the same.

@@ -4,7 +4,7 @@
 //! file and its index are durable before the manifest names them; then the old ones go (rule 13).
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::carry::Firsts;
 use super::rewriting::Rewriting;
@@ -27,7 +27,7 @@ impl Shared {
     /// that are not packed, if that is wanted.
     pub(in crate::log) fn compact(&self) -> Result<()> {
         self.check_writes()?;
-        let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.alone()?;
         self.sweep()?;
         self.settle_sealed()?;
         self.drop_dead()?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ledger_core::Durability;
+use ledger_core::{Durability, Error};
 
 use crate::error::Result;
 use crate::fault::{Mistake, is_planted};
@@ -181,10 +181,10 @@ impl Shared {
     }
 }
 
-/// What fails here is tried again, and fails for a caller if it matters.
+/// What fails here is tried again, and fails for a caller if it matters. A closing does what it needs by itself.
 fn report(shared: &Shared, done: Result<()>) {
-    if let Err(failure) = done {
-        let error = failure.into_error(&shared.place);
-        tracing::warn!(%error, "housekeeping is put off");
+    match done.map_err(|failure| failure.into_error(&shared.place)) {
+        Ok(()) | Err(Error::Closed) => {}
+        Err(error) => tracing::warn!(%error, "housekeeping is put off"),
     }
 }

@@ -4,6 +4,8 @@
 use std::io;
 use std::sync::{Arc, PoisonError};
 
+use ledger_core::Error;
+
 use crate::disk::{Access, Disk, LateFile};
 use crate::error::{Failure, Result};
 use crate::format::{self, FileName, SegmentMeta};
@@ -165,7 +167,20 @@ impl Shared {
     pub(in crate::log) fn sound<T>(&self, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
         match ask() {
             Err(Failure::Index(origin, reason)) => self.healed(ask, origin, reason),
+            Err(failure) => Err(self.or_closed(failure)),
             answer => answer,
+        }
+    }
+
+    /// What fails in a log that was closed meanwhile: another process may have removed files that nobody had opened here.
+    #[cold]
+    fn or_closed(&self, failure: Failure) -> Failure {
+        let closed = self.check_open().err();
+        match failure {
+            Failure::Error(Error::Engine { .. } | Error::Corrupt { .. }) => {
+                closed.unwrap_or(failure)
+            }
+            failure => failure,
         }
     }
 
@@ -190,7 +205,7 @@ impl Shared {
     }
 
     fn heal(&self, origin: Origin) -> Result<()> {
-        let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.alone()?;
         self.heal_alone(origin)
     }
 

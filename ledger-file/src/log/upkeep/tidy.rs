@@ -11,8 +11,21 @@ use crate::format::Position;
 use crate::log::keeper::Sealed;
 use crate::log::read::segment::Segment;
 use crate::log::shared::Shared;
+use crate::sync::MutexGuard;
 
 impl Shared {
+    /// The right to tidy up. Nobody gets it any more once the log is closed: another process may write then.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub(super) fn alone(&self) -> Result<MutexGuard<'_, ()>> {
+        let alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_planted(Mistake::TidiedWhenClosed) {
+            self.check_open()?;
+        }
+        Ok(alone)
+    }
+
     /// Does what can be done later.
     ///
     /// # Errors
@@ -26,7 +39,7 @@ impl Shared {
     /// Does of it what is urgent, and merges the indexes of one group, or packs one segment, at the most. Tells whether
     /// there may be more of that.
     pub(super) fn tidy_some(&self) -> Result<bool> {
-        let _alone = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.alone()?;
         self.sweep()?;
         // There may be no room for another one, and then what follows makes some.
         let prepared = self.prepare_next();

@@ -201,10 +201,7 @@ impl Turn<'_> {
         if !self.shared.is_sync() {
             return Ok(());
         }
-        if let Some(flushing) = self.writer.flushing.take() {
-            // Its leader needs no turn any more.
-            flushing.sleep();
-        }
+        self.wait_for_flush();
         self.check_broken()?;
         let group = Arc::clone(&self.writer.group);
         let Some(flush) = self.close(&group) else {
@@ -212,6 +209,14 @@ impl Turn<'_> {
         };
         self.shared.flush(flush);
         self.check_broken()
+    }
+
+    /// Waits until nobody writes any more what was gathered before.
+    pub(in crate::log) fn wait_for_flush(&mut self) {
+        if let Some(flushing) = self.writer.flushing.take() {
+            // Its leader needs no turn any more.
+            flushing.sleep();
+        }
     }
 
     fn check_broken(&mut self) -> Result<()> {
@@ -272,7 +277,10 @@ impl Turn<'_> {
             let _known_already = self.shared.poisoned.set(fault.clone());
         }
         let group = std::mem::replace(&mut self.writer.group, Group::after(None));
-        self.writer.flushing = None;
+        if let Fault::Undone(_) = fault {
+            // It was this flush that failed; after any other failure it may still go on, which a closing waits for.
+            self.writer.flushing = None;
+        }
         group.end(Err(fault.clone()));
         Err(fault.error(&self.shared.place).into())
     }

@@ -21,7 +21,7 @@ impl World {
     }
 
     /// The same world as the next process sees it that writes, if it can open the log.
-    fn of_writer(&self) -> Result<Self> {
+    pub(super) fn of_writer(&self) -> Result<Self> {
         Ok(Self {
             log: Arc::new(open(self.disk.clone())?),
             ..self.clone()
@@ -86,7 +86,9 @@ fn the_next_writer_and_those_who_read() {
     world.killed().run(vec![
         part(|world| {
             let writer = world.of_writer().expect("nobody writes");
-            ["2", "unsynced", "3"].map(|name| writer.append(name, 10));
+            ["2", "unsynced", "3"]
+                .iter()
+                .for_each(|name| writer.append(name, 10));
             writer.log.close().expect("it can be closed");
         }),
         part(|world| world.read_on(3)),
