@@ -23,7 +23,7 @@ fn user(act: fn(&World) -> Result<()>) -> Box<dyn FnOnce(&World) + Send> {
 fn check_what_is_left(world: &World) {
     let log = open(SimDisk::new(world.disk.state())).expect("it can be opened again");
     log.verify().expect("it is whole");
-    let seen = entries(&log).expect("it can be read");
+    let seen = Way::Page.entries(&log).expect("it can be read");
     let (answered, removed) = (held(&world.answered), *held(&world.removed));
     let mut kept = answered.iter().filter(|entry| entry.0 > removed);
     assert!(kept.all(|it| seen.contains(it)), "{answered:?}, {seen:?}");

@@ -8,14 +8,16 @@
 mod closing;
 mod late_file;
 mod other_process;
+mod ways;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ledger_core::{Batch, Error, NewEntry, Outcome, Payload, ReadOptions, Result};
+use ledger_core::{Batch, Error, NewEntry, Outcome, Payload, Result};
 use shuttle::thread;
 
+use self::ways::{Way, Ways};
 use super::inode::Survival;
 use super::{DiskCall, Random, SimDisk, State, Trouble};
 use crate::fault::{self, Mistake};
@@ -33,6 +35,9 @@ const ORDERS_WITH_MISTAKE: usize = 3_000;
 
 const STREAM: &str = "s";
 
+/// That of all entries.
+const ORDER_KEY: &str = "o";
+
 /// An entry, with its id.
 type Seen = (u64, String);
 
@@ -44,6 +49,7 @@ struct World {
     answered: Arc<Mutex<Vec<Seen>>>,
     /// Entries up to this id may have been removed.
     removed: Arc<Mutex<u64>>,
+    ways: Arc<Mutex<Ways>>,
 }
 
 fn options() -> FileOptions {
@@ -59,13 +65,10 @@ fn open(disk: SimDisk) -> Result<Log> {
     Log::open_on(Arc::new(disk), "shuttle".into(), options())
 }
 
-fn entries(log: &Log) -> Result<Vec<Seen>> {
-    let page = log.read(&STREAM.into(), &ReadOptions::new().limit(1_000))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    let seen = page.entries.iter();
-    Ok(seen
-        .map(|entry| (entry.id, text(&entry.value.bytes)))
-        .collect())
+fn entry(name: &str, bytes: usize) -> NewEntry {
+    NewEntry::new(Payload::octets(format!("{name:bytes$}")))
+        .dedup_key(name)
+        .order_key(ORDER_KEY)
 }
 
 impl World {
@@ -76,6 +79,7 @@ impl World {
             disk,
             answered: Arc::default(),
             removed: Arc::default(),
+            ways: Arc::new(Mutex::new(ways::all_in_turn())),
         }
     }
 
@@ -97,9 +101,9 @@ impl World {
 
     /// The same without looking at what a power cut leaves, which is most of what there is to do.
     fn try_append_only(&self, name: &str, bytes: usize) -> Result<Outcome<u64>> {
-        let payload = format!("{name:bytes$}");
-        let entry = NewEntry::new(Payload::octets(payload)).dedup_key(name);
-        let receipt = self.log.append(Batch::new(STREAM, vec![entry]))?;
+        let receipt = self
+            .log
+            .append(Batch::new(STREAM, vec![entry(name, bytes)]))?;
         Ok(receipt.outcomes[0])
     }
 
@@ -109,10 +113,9 @@ impl World {
 
     /// Appends entries that are under way together, as far as nothing fails.
     fn try_append_together(&self, names: &[&str]) {
-        let entry = |name: &str| NewEntry::new(Payload::octets(name.to_owned())).dedup_key(name);
         let begin = |name: &&str| {
             self.log
-                .begin_append(vec![Batch::new(STREAM, vec![entry(name)])])
+                .begin_append(vec![Batch::new(STREAM, vec![entry(name, 0)])])
         };
         let begun: Vec<_> = names.iter().map(begin).collect();
         for (name, pending) in names.iter().zip(begun) {
@@ -148,10 +151,11 @@ impl World {
         least
     }
 
-    /// Reads, and finds what was answered before, and nothing that a power cut would take.
+    /// Reads, in one way after the other, and finds what was answered before, and nothing that a power cut would take.
     fn try_read(&self) -> Result<Vec<Seen>> {
         let answered = held(&self.answered).clone();
-        let seen = entries(&self.log)?;
+        let way = held(&self.ways).next().expect("there is no end of them");
+        let seen = way.entries(&self.log)?;
         let removed = *held(&self.removed);
         let is_missing = |entry: &&Seen| entry.0 > removed && !seen.contains(entry);
         assert_eq!(answered.iter().find(is_missing), None, "of {seen:?}");
@@ -216,7 +220,7 @@ impl World {
 /// What a log shows that is opened again.
 fn after(state: State) -> Vec<Seen> {
     let log = open(SimDisk::new(state)).expect("it can be opened again");
-    entries(&log).expect("it can be read")
+    Way::Page.entries(&log).expect("it can be read")
 }
 
 /// Of locks that are never held while another thread can go on.
