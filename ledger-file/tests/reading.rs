@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use ledger_core::{Batch, Durability, Error, NewEntry, Payload, ReadOptions, Result, Retention};
+use ledger_core::{
+    Batch, Durability, Error, NewEntry, Payload, ReadOptions, Result, Retention, Revision,
+};
 use ledger_file::{FileOptions, Housekeeping, Log};
 use tempfile::TempDir;
 
@@ -56,7 +59,10 @@ fn changes(log: &Log) -> Vec<Result<()>> {
             .map(drop),
         log.purge_expired(&stream).map(drop),
         log.rename(&stream, &"other".into()).map(drop),
+        log.set_tags(&stream, 60, BTreeSet::new()),
+        log.annotate(&stream, 60, &BTreeMap::new()),
         log.save_checkpoint(&stream, "reader", b"1", None).map(drop),
+        log.delete_checkpoint(&stream, "reader", Revision(1)),
         log.sync(),
         log.tidy(),
         log.compact(),
@@ -105,4 +111,36 @@ fn a_reader_of_a_closed_log_is_closed_without_a_change() {
     assert!(matches!(reader.close(), Err(Error::Closed)));
     drop(Log::open_read_only(directory.path(), options(Durability::Sync)).unwrap());
     assert!(files(directory.path()) == before, "a file was changed");
+}
+
+/// All that can be asked.
+fn questions(log: &Log) -> Vec<Result<()>> {
+    let stream = STREAM.into();
+    vec![
+        log.read(&stream, &ReadOptions::new()).map(drop),
+        log.scan(&stream, 0, |_| ControlFlow::Continue(()))
+            .map(drop),
+        log.stat(&stream).map(drop),
+        log.list(None, 10).map(drop),
+        log.load_checkpoint(&stream, "reader").map(drop),
+        log.list_checkpoints(&stream, None, 10).map(drop),
+        log.refresh(),
+        log.verify().map(drop),
+        log.stats().map(drop),
+    ]
+}
+
+#[test]
+fn whoever_closed_what_it_reads_is_told_so_by_every_call() {
+    let directory = TempDir::new().unwrap();
+    let log = Log::open(directory.path(), options(Durability::Sync)).unwrap();
+    append(&log, 100);
+    let reader = Log::open_read_only(directory.path(), options(Durability::Sync)).unwrap();
+    for answered in questions(&reader) {
+        answered.unwrap();
+    }
+    reader.close().unwrap();
+    for refused in changes(&reader).into_iter().chain(questions(&reader)) {
+        assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
+    }
 }

@@ -217,6 +217,25 @@ fn a_reading_process_follows_what_another_stages() {
 }
 
 #[test]
+fn a_store_that_is_only_read_tells_whether_it_is_well() {
+    let directory = tempfile::tempdir().unwrap();
+    block_on(async {
+        let writer = FileStore::open(directory.path()).await.unwrap();
+        let reader = FileStore::open_read_only(directory.path(), FileOptions::default());
+        let reader = reader.await.unwrap();
+        reader.health().await.unwrap();
+        writer.close().await.unwrap();
+        reader.health().await.unwrap();
+        std::fs::remove_file(directory.path().join("MANIFEST")).unwrap();
+        let ill = reader.health().await.unwrap_err();
+        assert!(matches!(ill, Error::Corrupt { .. }), "{ill}");
+        reader.close().await.unwrap();
+        let closed = reader.health().await.unwrap_err();
+        assert!(matches!(closed, Error::Closed), "{closed}");
+    });
+}
+
+#[test]
 fn a_waiting_reader_is_woken_by_a_close() {
     block_on(async {
         let directory = tempfile::tempdir().unwrap();

@@ -206,7 +206,11 @@ impl Log {
     /// Asks the directory for the log, and the log whether it can still be written to.
     pub(crate) fn check_disk(&self) -> Result<()> {
         self.ask(|| {
-            drop(self.shared.turn(Patience::Wait)?);
+            self.shared.check_open()?;
+            match self.shared.follower {
+                Some(_) => self.shared.refresh(Patience::Wait)?,
+                None => drop(self.shared.turn(Patience::Wait)?),
+            }
             let manifest = read_manifest(&*self.shared.disk)?;
             match manifest.is_some_and(|manifest| manifest.log_id == self.shared.log_id) {
                 true => Ok(()),

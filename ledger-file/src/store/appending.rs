@@ -81,3 +81,49 @@ impl<T> Future for Appending<'_, T> {
         answered.map_ok(*answer)
     }
 }
+
+/// What another thread was asked to decide is decided, also if nobody waits for it any more.
+impl<T> Drop for Appending<'_, T> {
+    fn drop(&mut self) {
+        // Looked at before it is moved, which is for few of them.
+        if matches!(self.stage, Stage::Elsewhere(_))
+            && let Stage::Elsewhere(task) = mem::replace(&mut self.stage, Stage::Over)
+        {
+            task.detach();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Waker;
+
+    use ledger_core::{Error, NewEntry, Payload, Store};
+
+    use super::*;
+    use crate::log::Log;
+    use crate::log::not_waiting::cold_log;
+    use crate::options::FileOptions;
+
+    #[test]
+    fn an_append_that_another_thread_decides_comes_to_its_end_when_nobody_waits_for_it() {
+        let (log, place, entries) = cold_log();
+        let store = FileStore::over(Arc::new(log), None, None);
+        let entry = NewEntry::new(Payload::octets("left alone")).dedup_key("left alone");
+        let mut append = store.append(Batch::new("s", vec![entry]));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(append.as_mut().poll(&mut context).is_pending());
+        drop(append);
+        drop(store);
+        let path = place.path().join("log");
+        let log = loop {
+            match Log::open(&path, FileOptions::default()) {
+                Err(Error::Busy { .. }) => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
+        let stat = log.stat(&"s".into()).unwrap();
+        assert_eq!(stat.head, Some(entries + 1));
+    }
+}

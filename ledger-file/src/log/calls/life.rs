@@ -136,6 +136,7 @@ impl Log {
     /// [`Poisoned`](ledger_core::Error::Poisoned): it is not known what did survive; open the log again.
     /// [`ReadOnly`](ledger_core::Error::ReadOnly): it was opened for reading.
     pub fn sync(&self) -> Result<()> {
+        self.answer(self.shared.check_open())?;
         self.answer(self.shared.sync())
     }
 
