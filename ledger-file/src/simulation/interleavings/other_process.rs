@@ -79,6 +79,26 @@ fn a_trim_a_compaction_and_another_process() {
     ]);
 }
 
+/// The same process reads in two threads, which learn of what is new one from the other.
+fn two_threads_of_another_process() {
+    let world = World::new();
+    ["1", "2"].iter().for_each(|name| world.append(name, 300));
+    let reader = world.of_reader();
+    let read = |times| {
+        let reader = reader.clone();
+        part(move |_| reader.read_on(times))
+    };
+    world.run(vec![
+        part(|world| {
+            world.append("3", 600);
+            world.trim(1);
+            world.append("4", 10);
+        }),
+        read(3),
+        read(2),
+    ]);
+}
+
 /// Somebody opens a log that was killed, appends, and closes it, while two read it: one from before, and a new one.
 fn the_next_writer_and_those_who_read() {
     let world = World::new();
@@ -152,6 +172,11 @@ fn another_process_sees_what_is_durable_and_all_that_was_answered() {
 #[test]
 fn another_process_reads_while_segments_go() {
     play(a_trim_a_compaction_and_another_process);
+}
+
+#[test]
+fn threads_of_another_process_see_what_is_durable_and_all_that_was_answered() {
+    play(two_threads_of_another_process);
 }
 
 #[test]
