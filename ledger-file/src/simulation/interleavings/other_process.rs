@@ -12,8 +12,7 @@ const FAILING_SYNCS: u64 = 6;
 impl World {
     /// The same world as a process sees it that only reads.
     fn of_reader(&self) -> Self {
-        let disk = Arc::new(self.disk.clone());
-        let log = Log::read_only_on(disk, "shuttle".into(), options()).expect("it can be read");
+        let log = open_read_only(&self.disk).expect("it can be read");
         Self {
             log: Arc::new(log),
             ..self.clone()
@@ -43,6 +42,10 @@ impl World {
         *held(&reader.answered) = answered;
         reader
     }
+}
+
+fn open_read_only(disk: &SimDisk) -> Result<Log> {
+    Log::read_only_on(Arc::new(disk.clone()), "shuttle".into(), options())
 }
 
 /// Reads in another process, which opens the log when it gets the turn.
@@ -77,6 +80,48 @@ fn a_trim_a_compaction_and_another_process() {
         appender(&["5"], 600),
         other_reader(3),
     ]);
+}
+
+/// A log is made and written to while another process waits for it to be there, and a third one wants to write to it, too.
+fn a_log_that_is_made_and_other_processes() {
+    let disk = SimDisk::default();
+    let begin = |process: fn(&SimDisk)| {
+        let disk = disk.clone();
+        thread::spawn(move || process(&disk))
+    };
+    let processes = [
+        begin(|disk| write_when_free(disk, "a")),
+        begin(|disk| write_when_free(disk, "b")),
+        begin(read_when_it_is_there),
+    ];
+    for process in processes {
+        process.join().expect("no thread panics");
+    }
+    assert_eq!(after(disk.state()).len(), 2);
+}
+
+fn write_when_free(disk: &SimDisk, name: &str) {
+    let log = loop {
+        match open(disk.clone()) {
+            Err(Error::Busy { .. }) => thread::yield_now(),
+            opened => break opened.expect("it can be made"),
+        }
+    };
+    let batch = Batch::new(STREAM, vec![entry(name, 10)]);
+    log.append(batch).expect("nothing fails");
+    log.close().expect("it can be closed");
+}
+
+fn read_when_it_is_there(disk: &SimDisk) {
+    let log = loop {
+        match open_read_only(disk) {
+            Err(Error::NotAStore { .. }) => thread::yield_now(),
+            opened => break opened.expect("it can be read"),
+        }
+    };
+    while Way::Page.entries(&log).expect("reading works").len() < 2 {
+        thread::yield_now();
+    }
 }
 
 /// The same process reads in two threads, which learn of what is new one from the other.
@@ -172,6 +217,11 @@ fn another_process_sees_what_is_durable_and_all_that_was_answered() {
 #[test]
 fn another_process_reads_while_segments_go() {
     play(a_trim_a_compaction_and_another_process);
+}
+
+#[test]
+fn a_log_can_be_opened_by_anybody_while_it_is_made() {
+    play(a_log_that_is_made_and_other_processes);
 }
 
 #[test]
