@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ledger_core::{Batch, Error, NewEntry, Payload, ReadOptions, StreamName};
-use ledger_file::{FileOptions, Log};
+use ledger_file::{FileOptions, Housekeeping, Log};
 
 fn append(log: &Log, stream: &str, text: &str) -> u64 {
     let entry = NewEntry::new(Payload::octets(text.as_bytes().to_vec()));
@@ -21,9 +21,14 @@ fn closed_log(path: &Path) -> PathBuf {
         assert_eq!(append(&log, "orders", &format!("order {nth}")), nth);
     }
     log.close().unwrap();
+    segments(path).remove(0)
+}
+
+fn segments(path: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(path).unwrap().map(|file| file.unwrap().path());
-    let mut segments = files.filter(|file| file.extension().is_some_and(|it| it == "segment"));
-    segments.next().unwrap()
+    files
+        .filter(|file| file.extension().is_some_and(|it| it == "segment"))
+        .collect()
 }
 
 /// Alters the text of entry 40.
@@ -93,4 +98,56 @@ fn what_is_open_or_no_log_is_not_repaired() {
         "{refused:?}"
     );
     assert!(Log::examine(place.path().join("nowhere")).is_err());
+}
+
+/// The ids of the entries that a reader sees, and those of tombstones.
+fn seen(log: &Log) -> Result<(Vec<u64>, Vec<u64>), Error> {
+    let options = ReadOptions::new().limit(1_000).with_tombstones();
+    let page = log.read(&"orders".into(), &options)?;
+    let ids = page.entries.iter().map(|entry| entry.id).collect();
+    Ok((ids, page.tombstones))
+}
+
+/// Alters a byte in the middle of the file.
+fn flip(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, &bytes).unwrap();
+}
+
+#[test]
+fn who_reads_a_log_goes_on_when_it_is_repaired() {
+    let options = || {
+        FileOptions::default()
+            .with_segment_bytes_max(2 << 10)
+            .with_housekeeping(Housekeeping::Inline)
+    };
+    for nth in 0.. {
+        let place = tempfile::tempdir().unwrap();
+        let log = Log::open(place.path(), options()).unwrap();
+        for order in 1..=100 {
+            append(&log, "orders", &format!("order {order:100}"));
+        }
+        log.close().unwrap();
+        let mut segments = segments(place.path());
+        segments.sort();
+        let Some(segment) = segments.get(nth) else {
+            assert!(nth > 3, "{nth} segments");
+            break;
+        };
+        let [early, late] = [(); 2].map(|()| Log::open_read_only(place.path(), options()).unwrap());
+        assert_eq!(seen(&early).unwrap().0.len(), 100);
+        flip(segment);
+        let repair = Log::repair(place.path(), options()).unwrap();
+        assert!(!repair.is_sound());
+        let log = Log::open(place.path(), options()).unwrap();
+        append(&log, "orders", "another");
+        let expected = seen(&log).unwrap();
+        assert_eq!(expected.0.len() + expected.1.len(), 101);
+        for reader in [&early, &late] {
+            assert_eq!(seen(reader).unwrap(), expected);
+            reader.verify().unwrap();
+        }
+    }
 }
