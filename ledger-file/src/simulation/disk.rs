@@ -372,6 +372,7 @@ impl Stage for SimStage {
 
 impl StagePage for SimFile {
     fn load(&self, index: usize) -> u64 {
+        pause();
         assert!(index < STAGE_PAGE_WORDS, "the word is in the page");
         let mut bytes = [0; size_of::<u64>()];
         let offset = (index * size_of::<u64>()) as u64;

@@ -8,13 +8,14 @@
 mod closing;
 mod late_file;
 mod other_process;
+mod staged;
 mod ways;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ledger_core::{Batch, Error, NewEntry, Outcome, Payload, Result};
+use ledger_core::{Batch, Durability, Error, NewEntry, Outcome, Payload, Result};
 use shuttle::thread;
 
 use self::ways::{Way, Ways};
@@ -44,6 +45,7 @@ type Seen = (u64, String);
 /// A log, and what its users have been told.
 #[derive(Clone)]
 struct World {
+    options: FileOptions,
     disk: SimDisk,
     log: Arc<Log>,
     answered: Arc<Mutex<Vec<Seen>>>,
@@ -62,7 +64,11 @@ fn options() -> FileOptions {
 }
 
 fn open(disk: SimDisk) -> Result<Log> {
-    Log::open_on(Arc::new(disk), "shuttle".into(), options())
+    open_with(disk, options())
+}
+
+fn open_with(disk: SimDisk, options: FileOptions) -> Result<Log> {
+    Log::open_on(Arc::new(disk), "shuttle".into(), options)
 }
 
 fn entry(name: &str, bytes: usize) -> NewEntry {
@@ -73,9 +79,15 @@ fn entry(name: &str, bytes: usize) -> NewEntry {
 
 impl World {
     fn new() -> Self {
+        Self::with(options())
+    }
+
+    fn with(options: FileOptions) -> Self {
         let disk = SimDisk::default();
+        let log = open_with(disk.clone(), options.clone());
         Self {
-            log: Arc::new(open(disk.clone()).expect("an empty disk can be opened")),
+            log: Arc::new(log.expect("an empty disk can be opened")),
+            options,
             disk,
             answered: Arc::default(),
             removed: Arc::default(),
@@ -86,10 +98,16 @@ impl World {
     /// The same when the log was opened again, so that no file of a full segment is open yet.
     fn opened_again(self) -> Self {
         self.log.close().expect("it can be closed");
-        Self {
-            log: Arc::new(open(self.disk.clone()).expect("it can be opened again")),
-            ..self
-        }
+        self.of_writer().expect("it can be opened again")
+    }
+
+    /// The same world as the next process sees it that writes, if it can open the log.
+    fn of_writer(&self) -> Result<Self> {
+        let log = open_with(self.disk.clone(), self.options.clone())?;
+        Ok(Self {
+            log: Arc::new(log),
+            ..self.clone()
+        })
     }
 
     /// Appends an entry of so many bytes; `name` is its dedup key, too.
@@ -125,9 +143,9 @@ impl World {
         }
     }
 
-    /// What was answered survives the power cut that comes right then.
+    /// What was answered survives what it was promised to, right then.
     fn check_answer(&self, id: u64, name: &str) {
-        let left = self.left_by_power_cut();
+        let left = self.left();
         let seen = (id, name.to_owned());
         let is_removed = id <= *held(&self.removed);
         assert!(
@@ -135,6 +153,14 @@ impl World {
             "{seen:?} is not in {left:?}"
         );
         held(&self.answered).push(seen);
+    }
+
+    /// What is left if the power is cut now, or, if nothing more was promised, the process is killed.
+    fn left(&self) -> Vec<Seen> {
+        match self.options.durability {
+            Durability::Sync => self.left_by_power_cut(),
+            _ => after(self.disk.state()),
+        }
     }
 
     /// The log can be opened whatever survives; this is what does in any case.
@@ -161,7 +187,7 @@ impl World {
         assert_eq!(answered.iter().find(is_missing), None, "of {seen:?}");
         let is_dense = seen.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0);
         assert!(is_dense, "{seen:?}");
-        let left = self.left_by_power_cut();
+        let left = self.left();
         let is_new = |entry: &&Seen| entry.0 > *held(&self.removed) && !left.contains(entry);
         assert_eq!(seen.iter().find(is_new), None, "of {left:?}");
         Ok(seen)

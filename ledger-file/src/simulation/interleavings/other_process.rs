@@ -11,20 +11,12 @@ const FAILING_SYNCS: u64 = 6;
 
 impl World {
     /// The same world as a process sees it that only reads.
-    fn of_reader(&self) -> Self {
+    pub(super) fn of_reader(&self) -> Self {
         let log = open_read_only(&self.disk).expect("it can be read");
         Self {
             log: Arc::new(log),
             ..self.clone()
         }
-    }
-
-    /// The same world as the next process sees it that writes, if it can open the log.
-    pub(super) fn of_writer(&self) -> Result<Self> {
-        Ok(Self {
-            log: Arc::new(open(self.disk.clone())?),
-            ..self.clone()
-        })
     }
 
     /// What who read meanwhile has, if the process is killed before a sync: an entry is left that nobody was told of.
@@ -49,7 +41,7 @@ fn open_read_only(disk: &SimDisk) -> Result<Log> {
 }
 
 /// Reads in another process, which opens the log when it gets the turn.
-fn other_reader(times: usize) -> Box<dyn FnOnce(&World) + Send> {
+pub(super) fn other_reader(times: usize) -> Box<dyn FnOnce(&World) + Send> {
     part(move |world| {
         let world = world.of_reader();
         world.read_on(times);
