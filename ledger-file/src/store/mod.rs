@@ -38,7 +38,8 @@ use crate::options::FileOptions;
 /// way with the first poll of its future, and comes to its end whether or not somebody still waits for it. Small payloads
 /// of a page that is read share memory, as [`Log::read`] says.
 ///
-/// Dropping the last handle closes the log, and waits for that; [`close`](Store::close) does so on another thread.
+/// Dropping the last handle closes the log, and waits for that; [`close`](Store::close) does so on another thread. A call whose
+/// future was dropped, but which another thread has begun, comes before that, and nobody waits for it then.
 #[derive(Clone)]
 pub struct FileStore(Arc<Opening>);
 
