@@ -144,3 +144,53 @@ fn whoever_closed_what_it_reads_is_told_so_by_every_call() {
         assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
     }
 }
+
+/// Puts other files in the place of all that there are.
+fn replace(directory: &Path, others: &BTreeMap<String, Vec<u8>>) {
+    for name in files(directory).into_keys() {
+        std::fs::remove_file(directory.join(name)).unwrap();
+    }
+    for (name, bytes) in others {
+        std::fs::write(directory.join(name), bytes).unwrap();
+    }
+}
+
+fn assert_replaced(reader: &Log) {
+    let refused = reader.read(&STREAM.into(), &ReadOptions::new());
+    assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+}
+
+/// Two closed logs: one of 50 entries, and what became of it with 50 more.
+fn backup_and_log(directory: &Path, durability: Durability) -> BTreeMap<String, Vec<u8>> {
+    let log = Log::open(directory, options(durability)).unwrap();
+    append(&log, 50);
+    log.close().unwrap();
+    let backup = files(directory);
+    let log = Log::open(directory, options(durability)).unwrap();
+    append(&log, 50);
+    log.close().unwrap();
+    backup
+}
+
+#[test]
+fn a_reader_is_told_that_a_backup_or_nothing_was_put_in_the_place_of_its_log() {
+    for durability in [Durability::Sync, Durability::Process] {
+        let directory = TempDir::new().unwrap();
+        let backup = backup_and_log(directory.path(), durability);
+        for other in [backup, BTreeMap::new()] {
+            let reader = || Log::open_read_only(directory.path(), options(durability)).unwrap();
+            let [early, late] = [reader(), reader()];
+            assert_eq!(count(&early), count(&late));
+            replace(directory.path(), &other);
+            // One looks before somebody writes again, and one looks only then.
+            assert_replaced(&early);
+            let log = Log::open(directory.path(), options(durability)).unwrap();
+            append(&log, 200);
+            assert_replaced(&early);
+            assert_replaced(&late);
+            assert_eq!(count(&reader()), count(&log));
+            log.close().unwrap();
+            assert_replaced(&late);
+        }
+    }
+}

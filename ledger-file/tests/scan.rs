@@ -27,7 +27,9 @@ fn in_logs(work: impl Fn(&Log)) {
             .with_segment_bytes_max(2 << 10)
             .with_stage_bytes(4 << 10);
         let log = Log::open(directory.path(), options).unwrap();
-        (0..ENTRIES).for_each(|_| drop(append(&log, "s")));
+        for _ in 0..ENTRIES {
+            append(&log, "s");
+        }
         work(&log);
     }
 }

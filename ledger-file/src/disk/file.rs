@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{DiskFile, FileMap, Patience};
+use super::{DiskFile, FileMap, Identity, Patience};
 
 /// No call writes beyond the next multiple of this.
 ///
@@ -98,6 +98,11 @@ impl DiskFile for RealFile {
     }
 
     /// Only where there are more addresses than a log has bytes.
+    fn identity(&self) -> io::Result<Option<Identity>> {
+        let metadata = self.0.metadata()?;
+        Ok(Some(Identity::new(metadata.dev(), metadata.ino())))
+    }
+
     fn map(&self, len: u64) -> io::Result<Option<FileMap>> {
         match usize::try_from(len) {
             Ok(len) if len > 0 && usize::BITS >= u64::BITS => FileMap::new(&self.0, len).map(Some),

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Access, Disk, DiskFile, FileMap, Patience};
+use super::{Access, Disk, DiskFile, FileMap, Identity, Patience};
 use crate::sync::plain::OnceLock;
 
 /// A file of a disk that nobody has asked for anything yet, or that is open.
@@ -88,6 +88,10 @@ impl DiskFile for LateFile {
 
     fn map(&self, len: u64) -> io::Result<Option<FileMap>> {
         self.file()?.map(len)
+    }
+
+    fn identity(&self) -> io::Result<Option<Identity>> {
+        self.file()?.identity()
     }
 }
 

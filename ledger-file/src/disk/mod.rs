@@ -111,6 +111,24 @@ pub(crate) trait DiskFile: Send + Sync + fmt::Debug {
 
     /// Maps the first `len` bytes to be read, whether they are there yet or not; none if it can only be read by calls.
     fn map(&self, len: u64) -> io::Result<Option<FileMap>>;
+
+    /// Which file it is, whatever its name is by now; none if nobody can tell.
+    fn identity(&self) -> io::Result<Option<Identity>> {
+        Ok(None)
+    }
+}
+
+/// What tells a file from all others that there are at the same time, those included that have no name any more and are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    number: u64,
+}
+
+impl Identity {
+    pub(crate) const fn new(device: u64, number: u64) -> Self {
+        Self { device, number }
+    }
 }
 
 /// Memory that is a file: what is written is there at once, for other processes too, and survives the end of this

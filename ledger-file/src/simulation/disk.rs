@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::state::Number;
 use super::{DiskCall, Faults, State, Step, Trouble};
 use crate::disk::{
-    Access, Changed, Disk, DiskFile, FileMap, Lock, LockGuard, LockView, Patience,
+    Access, Changed, Disk, DiskFile, FileMap, Identity, Lock, LockGuard, LockView, Patience,
     STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, Stage, StagePage,
 };
 use crate::sync::pause;
@@ -326,6 +326,10 @@ impl DiskFile for SimFile {
     fn announce(&self, _: u64, _: u64) {}
 
     fn evict(&self, _: u64, _: u64) {}
+
+    fn identity(&self) -> io::Result<Option<Identity>> {
+        Ok(Some(Identity::new(0, self.number as u64)))
+    }
 
     /// Never: so every look at a file is a call that can fail.
     fn map(&self, _: u64) -> io::Result<Option<FileMap>> {

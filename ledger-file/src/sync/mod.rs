@@ -37,9 +37,9 @@ mod instrumented;
 mod scheduled;
 
 #[cfg(not(ledger_shuttle))]
-pub(crate) use real::{Word, yield_now};
+pub(crate) use real::{Word, nap, yield_now};
 #[cfg(ledger_shuttle)]
-pub(crate) use scheduled::{Word, pause, yield_now};
+pub(crate) use scheduled::{Word, nap, pause, yield_now};
 
 /// Lets another thread go on, if somebody decides who does.
 #[cfg(all(test, not(ledger_shuttle)))]
@@ -49,6 +49,16 @@ pub(crate) fn pause() {}
 mod real {
     use std::sync::atomic::{AtomicU32, Ordering};
     pub(crate) use std::thread::yield_now;
+    use std::time::Duration;
+
+    /// Sleeps for a moment: for who waits for a disk elsewhere, and has nobody to be woken by.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing is synchronised by it: who sleeps looks again"
+    )]
+    pub(crate) fn nap() {
+        std::thread::sleep(Duration::from_micros(100));
+    }
 
     /// A number that threads sleep on until it changes.
     #[derive(Debug, Default)]

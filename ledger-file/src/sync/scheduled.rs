@@ -44,6 +44,11 @@ pub(crate) fn pause() {
     shuttle::thread::sleep(std::time::Duration::ZERO);
 }
 
+/// Lets all others go on first, as who sleeps does.
+pub(crate) fn nap() {
+    yield_now();
+}
+
 /// Lets all others go on first.
 pub(crate) fn yield_now() {
     shuttle::thread::yield_now();

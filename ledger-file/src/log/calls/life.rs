@@ -36,6 +36,7 @@ impl Log {
     /// As [`open`](Log::open). Every change answers [`ReadOnly`](ledger_core::Error::ReadOnly). Here, and to every question:
     /// [`Busy`](ledger_core::Error::Busy), if a process that opens the log has been syncing what the last one left for ten seconds: ask again.
     /// [`Poisoned`](ledger_core::Error::Poisoned), if such a sync has failed: nobody knows what is durable before the log was opened for writing.
+    /// [`Corrupt`](ledger_core::Error::Corrupt), also if a backup, or another log, was put in the place of this one: open it again.
     pub fn open_read_only(path: impl AsRef<Path>, options: FileOptions) -> Result<Self> {
         let path = path.as_ref();
         let place = path.display().to_string();

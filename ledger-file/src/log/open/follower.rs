@@ -20,6 +20,7 @@ use ledger_core::Error;
 use super::followed::{Followed, open};
 use super::idle::Idle;
 use super::kept::{Kept, not_durable};
+use super::place::check_same;
 use super::said::{Reach, Said, page_words};
 use crate::disk::{
     Access, Disk, DiskFile, LateFile, LockView, Patience, STAGE_PAGE_BYTES, StagePage, read_at_most,
@@ -33,7 +34,7 @@ use crate::index::{Layer, Origin};
 use crate::log::keeper::{Sealed, read_manifest};
 use crate::log::read::picture::Picture;
 use crate::log::shared::Shared;
-use crate::sync::{Mutex, MutexGuard, yield_now};
+use crate::sync::{Mutex, MutexGuard, nap, yield_now};
 
 /// How often the reader looks again for what the writer moved while it was read.
 const ATTEMPTS: usize = if cfg!(all(test, not(ledger_shuttle))) {
@@ -147,7 +148,8 @@ impl Shared {
                 Look::Early if attempt >= ATTEMPTS && begun.elapsed() >= OPENING => {
                     return Err(opening(self, begun.elapsed()));
                 }
-                Look::Overtaken | Look::Early => yield_now(),
+                Look::Overtaken => yield_now(),
+                Look::Early => nap(),
             }
         }
         Err(Failure::damage(
@@ -210,8 +212,11 @@ impl Follower {
         Ok(look)
     }
 
-    /// Opens the lock's file, which may be another one by now.
+    /// Opens the lock's file, which may be another one by now; if it was free, so may be the whole log.
     fn look_at_lock(&mut self, shared: &Shared) -> Result<()> {
+        if !self.is_written()? {
+            check_same(&*shared.disk, &*self.stage, &shared.place)?;
+        }
         let name = FileName::Lock.to_string();
         let lock = shared.disk.look_at_lock(&name);
         self.lock = lock.map_err(|error| Failure::io(&name, error))?;

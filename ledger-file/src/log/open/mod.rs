@@ -11,6 +11,7 @@ pub(in crate::log) mod follower;
 mod idle;
 mod kept;
 pub(in crate::log) mod opening;
+mod place;
 pub(in crate::log) mod reading;
 pub(in crate::log) mod recovery;
 mod said;
