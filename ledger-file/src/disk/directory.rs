@@ -12,7 +12,9 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::file::RealFile;
 use super::map::MappedStage;
-use super::{Access, Disk, DiskFile, Lock, LockView, STAGE_PAGE_BYTES, Stage, lock, write_zeroes};
+use super::{
+    Access, Disk, DiskFile, FileNumber, Lock, LockView, STAGE_PAGE_BYTES, Stage, lock, write_zeroes,
+};
 
 /// What new files may be used for: reading and writing by their owner.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -134,6 +136,11 @@ impl Disk for Directory {
             FileType::RegularFile => Ok(stat.st_size.cast_unsigned()),
             _ => Err(NOT_A_FILE.into()),
         }
+    }
+
+    fn file_number(&self, name: &str) -> io::Result<Option<FileNumber>> {
+        let stat = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Some(FileNumber(stat.st_ino)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

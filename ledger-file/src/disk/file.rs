@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{DiskFile, FileMap, Identity, Patience};
+use super::{DiskFile, FileMap, FileNumber, Patience};
 
 /// No call writes beyond the next multiple of this.
 ///
@@ -97,12 +97,11 @@ impl DiskFile for RealFile {
         advise(&self.0, offset, len, Wish::Evict);
     }
 
-    /// Only where there are more addresses than a log has bytes.
-    fn identity(&self) -> io::Result<Option<Identity>> {
-        let metadata = self.0.metadata()?;
-        Ok(Some(Identity::new(metadata.dev(), metadata.ino())))
+    fn file_number(&self) -> io::Result<Option<FileNumber>> {
+        Ok(Some(FileNumber(self.0.metadata()?.ino())))
     }
 
+    /// Only where there are more addresses than a log has bytes.
     fn map(&self, len: u64) -> io::Result<Option<FileMap>> {
         match usize::try_from(len) {
             Ok(len) if len > 0 && usize::BITS >= u64::BITS => FileMap::new(&self.0, len).map(Some),

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Access, Disk, DiskFile, FileMap, Identity, Patience};
+use super::{Access, Disk, DiskFile, FileMap, FileNumber, Patience};
 use crate::sync::plain::OnceLock;
 
 /// A file of a disk that nobody has asked for anything yet, or that is open.
@@ -90,8 +90,8 @@ impl DiskFile for LateFile {
         self.file()?.map(len)
     }
 
-    fn identity(&self) -> io::Result<Option<Identity>> {
-        self.file()?.identity()
+    fn file_number(&self) -> io::Result<Option<FileNumber>> {
+        self.file()?.file_number()
     }
 }
 

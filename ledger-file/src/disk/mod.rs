@@ -51,6 +51,11 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
     /// How many bytes a file has that need not be opened for that. A symbolic link, or anything but a file, is refused.
     fn len(&self, name: &str) -> io::Result<u64>;
 
+    /// Which file has that name now, which need not be opened for that; none if nobody can tell.
+    fn file_number(&self, _name: &str) -> io::Result<Option<FileNumber>> {
+        Ok(None)
+    }
+
     /// Renames a file, in place of one that may have the name `to`.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
@@ -113,23 +118,14 @@ pub(crate) trait DiskFile: Send + Sync + fmt::Debug {
     fn map(&self, len: u64) -> io::Result<Option<FileMap>>;
 
     /// Which file it is, whatever its name is by now; none if nobody can tell.
-    fn identity(&self) -> io::Result<Option<Identity>> {
+    fn file_number(&self) -> io::Result<Option<FileNumber>> {
         Ok(None)
     }
 }
 
-/// What tells a file from all others that there are at the same time, those included that have no name any more and are open.
+/// The number of a file, which no other one of its directory has while somebody has it open, whatever their names are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    device: u64,
-    number: u64,
-}
-
-impl Identity {
-    pub(crate) const fn new(device: u64, number: u64) -> Self {
-        Self { device, number }
-    }
-}
+pub(crate) struct FileNumber(pub(crate) u64);
 
 /// Memory that is a file: what is written is there at once, for other processes too, and survives the end of this
 /// process at any point, but power loss only after [`sync`](Stage::sync). Without that, each sector of it may be as

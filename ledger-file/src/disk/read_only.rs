@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Access, Disk, DiskFile, Lock, LockView, Stage};
+use super::{Access, Disk, DiskFile, FileNumber, Lock, LockView, Stage};
 
 /// A directory for a process that only reads: another one may write there, and must not find that anything was changed.
 #[derive(Clone, Debug)]
@@ -29,6 +29,10 @@ impl Disk for ReadOnlyDisk {
 
     fn len(&self, name: &str) -> io::Result<u64> {
         self.0.len(name)
+    }
+
+    fn file_number(&self, name: &str) -> io::Result<Option<FileNumber>> {
+        self.0.file_number(name)
     }
 
     fn rename(&self, _: &str, _: &str) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::state::Number;
 use super::{DiskCall, Faults, State, Step, Trouble};
 use crate::disk::{
-    Access, Changed, Disk, DiskFile, FileMap, Identity, Lock, LockGuard, LockView, Patience,
+    Access, Changed, Disk, DiskFile, FileMap, FileNumber, Lock, LockGuard, LockView, Patience,
     STAGE_PAGE_BYTES, STAGE_PAGE_WORDS, Stage, StagePage,
 };
 use crate::sync::pause;
@@ -157,6 +157,11 @@ impl Disk for SimDisk {
         }
         let number = self.number(name)?;
         Ok(self.world().state.file(number).len())
+    }
+
+    fn file_number(&self, name: &str) -> io::Result<Option<FileNumber>> {
+        pause();
+        Ok(Some(FileNumber(self.number(name)? as u64)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -327,8 +332,8 @@ impl DiskFile for SimFile {
 
     fn evict(&self, _: u64, _: u64) {}
 
-    fn identity(&self) -> io::Result<Option<Identity>> {
-        Ok(Some(Identity::new(0, self.number as u64)))
+    fn file_number(&self) -> io::Result<Option<FileNumber>> {
+        Ok(Some(FileNumber(self.number as u64)))
     }
 
     /// Never: so every look at a file is a call that can fail.

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::disk::{Access, Disk, DiskFile, Identity};
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Failure, Result};
 use crate::format::FileName;
 
@@ -14,25 +14,19 @@ use crate::format::FileName;
 /// `Corrupt`: the file of the stage is another one than `stage`, which was opened, or is gone.
 pub(super) fn check_same(disk: &dyn Disk, stage: &dyn DiskFile, place: &str) -> Result<()> {
     let name = FileName::Stage.to_string();
-    // A loss of power may have left none.
-    let Some(opened) = if_there(&name, stage.identity())? else {
-        return Ok(());
-    };
-    let there = disk.open(&name, Access::Read);
-    let there = if_there(&name, there.and_then(|there| there.identity()))?;
-    match there == Some(opened) {
-        true => Ok(()),
-        false => Err(Failure::damage(
-            place,
-            "other files were put in the place of those of the log: open it again",
-        )),
+    let opened = stage.file_number();
+    let there = disk.file_number(&name);
+    match (opened, there) {
+        // A loss of power may have left none.
+        (Err(error), _) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => Err(replaced(place)),
+        (Err(error), _) | (_, Err(error)) => Err(Failure::io(&name, error)),
+        (Ok(Some(opened)), Ok(Some(there))) if opened != there => Err(replaced(place)),
+        _ => Ok(()),
     }
 }
 
-/// Which file it is that is called `name`; none if there is no such.
-fn if_there(name: &str, identity: io::Result<Option<Identity>>) -> Result<Option<Identity>> {
-    match identity {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        identity => identity.map_err(|error| Failure::io(name, error)),
-    }
+fn replaced(place: &str) -> Failure {
+    let reason = "other files were put in the place of those of the log: open it again";
+    Failure::damage(place, reason)
 }

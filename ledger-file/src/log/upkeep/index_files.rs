@@ -198,7 +198,7 @@ impl Shared {
             self.heal(origin)?;
             match ask() {
                 Err(Failure::Index(next, why)) => (origin, reason) = (next, why),
-                answer => return answer,
+                answer => return answer.map_err(|failure| self.or_closed(failure)),
             }
         }
         ask()
