@@ -74,12 +74,15 @@ impl Shared {
     /// Where the frames of a segment that are in its file end.
     fn end_of(&self, part: &Part) -> u32 {
         let number = part.segment.number();
-        let keeper = self.keeper();
-        let waiting = keeper.sealed.iter().find(|sealed| sealed.number == number);
-        let listed = keeper.meta(number).and_then(|meta| meta.sealed_bytes);
-        let full = waiting.map(|sealed| sealed.bytes).or(listed);
-        // One that is neither is the last or the next, or was full, and is not a part of the log any more.
-        full.or_else(|| part.segment.full_bytes())
+        let waiting = || {
+            let keeper = self.keeper();
+            let mut waiting = keeper.sealed.iter();
+            waiting.find(|sealed| sealed.number == number).copied()
+        };
+        let full = part.segment.full_bytes();
+        full.or_else(|| Some(waiting()?.bytes))
+            .or_else(|| self.sealed_meta(part)?.sealed_bytes)
+            // One that is neither is the last or the next.
             .unwrap_or_else(|| self.flushed_of(number))
     }
 

@@ -34,7 +34,10 @@ impl Shared {
     pub(in crate::log) fn sealed_meta(&self, part: &Part) -> Option<SegmentMeta> {
         let keeper = self.keeper();
         let meta = keeper.meta(part.segment.number());
-        meta.filter(|meta| meta.sealed_bytes.is_some()).cloned()
+        let is_it = |meta: &&SegmentMeta| {
+            meta.sealed_bytes.is_some() && meta.generation == part.segment.generation()
+        };
+        meta.filter(is_it).cloned()
     }
 
     fn is_dead(&self, part: &Part) -> Result<bool> {
