@@ -31,11 +31,7 @@ fn check_what_is_left(world: &World) {
 
 /// Somebody changes the log while it is closed, and the next process goes on in it.
 fn a_closing_beside(act: fn(&World) -> Result<()>) {
-    let world = World::new();
-    for name in ["1", "2", "3", "4", "5", "6"] {
-        world.append(name, 250);
-    }
-    let world = world.opened_again();
+    let world = World::new().with_much_to_rewrite(1).opened_again();
     world.run_together(vec![
         part(|world| {
             world.log.close().expect("it can be closed");

@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ledger_core::{Batch, Durability, Error, NewEntry, Outcome, Payload, Result};
-use shuttle::thread;
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::{Config, Runner, thread};
 
 use self::ways::{Way, Ways};
 use super::inode::Survival;
@@ -33,6 +34,9 @@ const CHANGES: usize = 4;
 
 /// In how many orders a planted mistake must have shown itself.
 const ORDERS_WITH_MISTAKE: usize = 3_000;
+
+/// How much each thread has: without optimisation a reader that opens a log takes more than the scheduler would give it.
+const STACK_BYTES: usize = 256 << 10;
 
 const STREAM: &str = "s";
 
@@ -108,6 +112,17 @@ impl World {
             log: Arc::new(log),
             ..self.clone()
         })
+    }
+
+    /// The same with six entries in two segments, of which two were removed: to rewrite the first is worth while. `scale` tells
+    /// how many KiB segments have.
+    fn with_much_to_rewrite(self, scale: usize) -> Self {
+        let sizes = [300, 300, 10].into_iter().cycle();
+        for (name, bytes) in ["1", "2", "3", "4", "5", "6"].into_iter().zip(sizes) {
+            self.append(name, scale * bytes);
+        }
+        self.trim(2);
+        self
     }
 
     /// Appends an entry of so many bytes; `name` is its dedup key, too.
@@ -320,12 +335,7 @@ fn a_compaction_an_appender_and_a_reader() {
 }
 
 fn a_compaction_beside_others(prepare: fn(World) -> World) {
-    let world = World::new();
-    for name in ["1", "2", "3", "4", "5", "6"] {
-        world.append(name, 250);
-    }
-    world.trim(2);
-    prepare(world).run(vec![
+    prepare(World::new().with_much_to_rewrite(1)).run(vec![
         part(|world| world.log.compact().expect("compaction works")),
         appender(&["7", "8"], 250),
         part(|world| world.read_on(3)),
@@ -395,8 +405,11 @@ fn play(scenario: impl Fn() + Copy + Send + Sync + 'static) {
 }
 
 fn play_in(scenario: impl Fn() + Copy + Send + Sync + 'static, orders: usize) {
-    shuttle::check_pct(scenario, orders / 2, CHANGES);
-    shuttle::check_random(scenario, orders / 2);
+    let mut config = Config::new();
+    config.stack_size = STACK_BYTES;
+    let by_priorities = PctScheduler::new(CHANGES, orders / 2);
+    Runner::new(by_priorities, config.clone()).run(scenario);
+    Runner::new(RandomScheduler::new(orders / 2), config).run(scenario);
 }
 
 /// Plays with the mistake until something is wrong.
@@ -430,6 +443,19 @@ fn a_log_goes_on_in_new_segments_under_its_readers() {
 fn a_trim_takes_nothing_from_a_reader_that_was_not_trimmed() {
     play(a_trim_an_appender_and_a_reader);
     play(|| a_trim_beside_others(World::opened_again));
+}
+
+#[test]
+fn a_compaction_has_something_to_rewrite() {
+    fn rewrites(world: World, scale: usize) {
+        let world = world.with_much_to_rewrite(scale);
+        let entries = || world.log.verify().expect("it is whole").entries;
+        let before = entries();
+        world.log.compact().expect("compaction works");
+        assert!(entries() < before);
+    }
+    play_in(|| rewrites(World::new(), 1), 2);
+    play_in(|| rewrites(staged::staged(), staged::SEGMENT_KIB), 2);
 }
 
 #[test]

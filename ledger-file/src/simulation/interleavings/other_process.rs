@@ -60,16 +60,12 @@ fn appenders_and_another_process() {
 
 /// Segments go, and others are rewritten, while another process reads them.
 fn a_trim_a_compaction_and_another_process() {
-    let world = World::new();
-    for name in ["1", "2", "3", "4"] {
-        world.append(name, 300);
-    }
-    world.run(vec![
+    World::new().with_much_to_rewrite(1).run(vec![
         part(|world| {
-            world.trim(2);
             world.log.compact().expect("compaction works");
+            world.trim(4);
         }),
-        appender(&["5"], 600),
+        appender(&["7"], 600),
         other_reader(3),
     ]);
 }

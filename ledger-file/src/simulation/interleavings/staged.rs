@@ -3,11 +3,13 @@
 use super::other_process::other_reader;
 use super::*;
 
+pub(super) const SEGMENT_KIB: usize = 5;
+
 /// So that a segment is more than the stage holds, and some entries are too long for it.
-fn staged() -> World {
+pub(super) fn staged() -> World {
     let options = options()
         .with_durability(Durability::Process)
-        .with_segment_bytes_max(5 << 10);
+        .with_segment_bytes_max((SEGMENT_KIB as u64) << 10);
     World::with(options)
 }
 
@@ -39,16 +41,12 @@ fn appenders_and_who_syncs() {
 }
 
 fn a_trim_a_compaction_and_all_who_read() {
-    let world = staged();
-    ["1", "2", "3", "4", "5", "6", "7"]
-        .iter()
-        .for_each(|name| world.append(name, 900));
-    world.run(vec![
+    staged().with_much_to_rewrite(SEGMENT_KIB).run(vec![
         part(|world| {
-            world.trim(3);
             world.log.compact().expect("compaction works");
+            world.trim(4);
         }),
-        appender(&["8"], 1_500),
+        appender(&["7"], 1_500),
         part(|world| world.read_on(3)),
         other_reader(3),
     ]);
