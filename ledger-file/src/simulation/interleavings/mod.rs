@@ -114,8 +114,8 @@ impl World {
         })
     }
 
-    /// The same with six entries in two segments, of which two were removed: to rewrite the first is worth while. `scale` tells
-    /// how many KiB segments have.
+    /// The same with six entries, of which two were removed, so that a segment is worth rewriting. `scale` tells how many KiB
+    /// segments have.
     fn with_much_to_rewrite(self, scale: usize) -> Self {
         let sizes = [300, 300, 10].into_iter().cycle();
         for (name, bytes) in ["1", "2", "3", "4", "5", "6"].into_iter().zip(sizes) {
