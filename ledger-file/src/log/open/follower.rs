@@ -141,15 +141,22 @@ impl Shared {
             return Err(Failure::WouldBlock);
         }
         let begun = Instant::now();
-        for attempt in 1.. {
+        // Each has its own: who has waited long for an opening may well be overtaken once by what is written then.
+        let (mut overtaken, mut early) = (0, 0);
+        while overtaken < ATTEMPTS {
             match follower.advance(self)? {
                 Look::Done => return Ok(()),
-                Look::Overtaken if attempt >= ATTEMPTS => break,
-                Look::Early if attempt >= ATTEMPTS && begun.elapsed() >= OPENING => {
+                Look::Overtaken => {
+                    overtaken += 1;
+                    yield_now();
+                }
+                Look::Early if early >= ATTEMPTS && begun.elapsed() >= OPENING => {
                     return Err(opening(self, begun.elapsed()));
                 }
-                Look::Overtaken => yield_now(),
-                Look::Early => nap(),
+                Look::Early => {
+                    early += 1;
+                    nap();
+                }
             }
         }
         Err(Failure::damage(
