@@ -185,8 +185,14 @@ impl Streams {
         }
     }
 
-    /// Remembers a stream that was looked up in the indexes, or was just made, at the price of another if need be.
+    /// Remembers a stream that was looked up in the indexes, or was just made, at the price of another if need be. It has
+    /// one slot, also if somebody else has looked it up meanwhile.
     pub(super) fn insert(&mut self, name: StreamName, state: StreamState) -> SlotIndex {
+        if let Some(slot) = self.find(&name)
+            && !is_planted(Mistake::TwoSlots)
+        {
+            return slot;
+        }
         let _stale = self.resting.take(name.as_str());
         self.give_slot(name, state)
     }
@@ -384,6 +390,18 @@ mod tests {
         streams.remove(&name);
         assert_eq!(streams.state(&name), None);
         assert_eq!(streams.wake(&name), None);
+    }
+
+    #[test]
+    fn a_stream_that_two_have_looked_up_has_one_slot() {
+        let mut streams = Streams::new(AWAKE_PART * 10 * SLOT_BYTES, 1);
+        let name = insert(&mut streams, 0);
+        let slot = streams.insert(name.clone(), state(0, 0));
+        streams.set(slot, state(0, 5));
+        (1..50).for_each(|other| drop(insert(&mut streams, other)));
+        assert_eq!(streams.state(&name), Some(state(0, 5)));
+        streams.remove(&name);
+        assert_eq!(streams.state(&name), None);
     }
 
     #[test]
