@@ -12,6 +12,8 @@ pub(crate) enum Mistake {
     DuplicateNotWaitedFor,
     /// Readers see what is not durable yet.
     VisibleBeforeDurable,
+    /// A stream is remembered as it was before what was written while somebody looked it up.
+    OldStateRemembered,
     /// A stream that two look up at once is remembered twice.
     TwoSlots,
     /// Nobody wakes those who sleep until a group is over.

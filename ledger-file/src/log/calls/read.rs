@@ -48,7 +48,8 @@ impl Log {
         self.ask(|| self.stat_with(stream, Patience::Wait))
     }
 
-    /// Lists up to `limit` streams that hold entries, in the byte order of their names, behind the name `after`.
+    /// Lists up to `limit` streams that hold entries, in the byte order of their names, behind the name `after`: as of one
+    /// moment.
     ///
     /// # Errors
     /// [`InvalidInput`](ledger_core::Error::InvalidInput) for a limit of zero.

@@ -54,7 +54,7 @@ impl<'a> View<'a> {
     }
 
     /// Where it ends.
-    pub(super) fn end(&self) -> Position {
+    pub(in crate::log) fn end(&self) -> Position {
         self.below
     }
 

@@ -136,6 +136,19 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
+    /// As [`put`](Turn::put), if `names` mean something else from then on. Nothing of their streams is under way.
+    pub(in crate::log) fn put_renaming(&mut self, names: [&StreamName; 2]) -> Result<()> {
+        let end = self.advance()?;
+        let mut scene = self.lengthen(end);
+        for name in names {
+            scene.streams.remove(name);
+        }
+        drop(scene);
+        self.writer.last = None;
+        self.writer.recall = None;
+        Ok(())
+    }
+
     /// Goes to the end of the frame, which is then in the segment or fits into the tail.
     fn advance(&mut self) -> Result<Position> {
         let bytes = self.writer.frame.len();

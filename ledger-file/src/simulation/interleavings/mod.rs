@@ -8,6 +8,7 @@
 mod closing;
 mod late_file;
 mod other_process;
+mod renaming;
 mod staged;
 mod ways;
 
@@ -168,6 +169,16 @@ impl World {
             "{seen:?} is not in {left:?}"
         );
         held(&self.answered).push(seen);
+    }
+
+    /// The log as somebody opens it if the least was left that was promised.
+    fn least_left(&self) -> Log {
+        let state = self.disk.state();
+        let left = match self.options.durability {
+            Durability::Sync => state.after_power_cut(Survival::Oldest, &mut Random::new(0)),
+            _ => state,
+        };
+        open(SimDisk::new(left)).expect("it can be opened again")
     }
 
     /// What is left if the power is cut now, or, if nothing more was promised, the process is killed.

@@ -12,7 +12,7 @@ const FAILING_SYNCS: u64 = 6;
 impl World {
     /// The same world as a process sees it that only reads.
     pub(super) fn of_reader(&self) -> Self {
-        let log = open_read_only(&self.disk).expect("it can be read");
+        let log = open_read_only(&self.disk, &self.options).expect("it can be read");
         Self {
             log: Arc::new(log),
             ..self.clone()
@@ -36,8 +36,8 @@ impl World {
     }
 }
 
-fn open_read_only(disk: &SimDisk) -> Result<Log> {
-    Log::read_only_on(Arc::new(disk.clone()), "shuttle".into(), options())
+fn open_read_only(disk: &SimDisk, options: &FileOptions) -> Result<Log> {
+    Log::read_only_on(Arc::new(disk.clone()), "shuttle".into(), options.clone())
 }
 
 /// Reads in another process, which opens the log when it gets the turn.
@@ -102,7 +102,7 @@ fn write_when_free(disk: &SimDisk, name: &str) {
 
 fn read_when_it_is_there(disk: &SimDisk) {
     let log = loop {
-        match open_read_only(disk) {
+        match open_read_only(disk, &options()) {
             Err(Error::NotAStore { .. }) => thread::yield_now(),
             opened => break opened.expect("it can be read"),
         }

@@ -4,7 +4,7 @@ use std::array;
 use std::iter::Cycle;
 use std::ops::ControlFlow;
 
-use ledger_core::{Filter, ReadOptions, Result};
+use ledger_core::{Filter, ReadOptions, Result, StreamName};
 
 use super::{ORDER_KEY, STREAM, Seen};
 use crate::log::Log;
@@ -33,12 +33,17 @@ pub(super) fn all_in_turn() -> Ways {
 
 impl Way {
     pub(super) fn entries(self, log: &Log) -> Result<Vec<Seen>> {
-        let all = ReadOptions::new().limit(1_000);
+        self.entries_of(STREAM, log)
+    }
+
+    pub(super) fn entries_of(self, stream: &str, log: &Log) -> Result<Vec<Seen>> {
+        let (stream, all) = (stream.into(), ReadOptions::new().limit(1_000));
+        let of_key = || Filter::new().order_key(ORDER_KEY);
         let mut entries = match self {
-            Self::Page => page(log, &all)?,
-            Self::Backwards => page(log, &all.descending())?,
-            Self::OfOrderKey => page(log, &all.filter(Filter::new().order_key(ORDER_KEY)))?,
-            Self::Scan => scan(log)?,
+            Self::Page => page(log, &stream, &all)?,
+            Self::Backwards => page(log, &stream, &all.descending())?,
+            Self::OfOrderKey => page(log, &stream, &all.filter(of_key()))?,
+            Self::Scan => scan(log, &stream)?,
         };
         if let Self::Backwards = self {
             entries.reverse();
@@ -47,17 +52,17 @@ impl Way {
     }
 }
 
-fn page(log: &Log, options: &ReadOptions<u64>) -> Result<Vec<Seen>> {
-    let page = log.read(&STREAM.into(), options)?;
+fn page(log: &Log, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Vec<Seen>> {
+    let page = log.read(stream, options)?;
     let entries = page.entries.iter();
     Ok(entries
         .map(|entry| seen(entry.id, &entry.value.bytes))
         .collect())
 }
 
-fn scan(log: &Log) -> Result<Vec<Seen>> {
+fn scan(log: &Log, stream: &StreamName) -> Result<Vec<Seen>> {
     let mut entries = Vec::new();
-    log.scan(&STREAM.into(), 0, |record| {
+    log.scan(stream, 0, |record| {
         let payload = record.payload().expect("it is whole");
         entries.push(seen(record.id(), &payload));
         ControlFlow::Continue(())
