@@ -113,6 +113,18 @@ impl Log {
         }
     }
 
+    /// Puts a question that must not wait, and if it would have to, one that may.
+    #[cfg(test)]
+    pub(crate) fn ask_hurriedly<T>(
+        &self,
+        mut ask: impl FnMut(Patience) -> error::Result<T>,
+    ) -> Result<T> {
+        match self.ask_now(|| ask(Patience::Now))? {
+            Some(answer) => Ok(answer),
+            None => self.ask(|| ask(Patience::Wait)),
+        }
+    }
+
     /// Puts a question that may wait, again if an index had to be made anew meanwhile.
     pub(crate) fn ask<T>(&self, ask: impl FnMut() -> error::Result<T>) -> Result<T> {
         self.answer(self.shared.sound(ask))

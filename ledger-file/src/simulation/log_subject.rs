@@ -1,6 +1,8 @@
 //! A log on a simulated disk, as a [`Subject`].
+//!
+//! Of what the store asks by who must not wait, every other call is made in that way, and the rest as the log's callers do.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use ledger_core::{
 use super::SimDisk;
 use super::played::{Finding, Setup};
 use super::subject::{ALL, Care, Subject};
+use crate::disk::Patience;
+use crate::error;
 use crate::log::{Log, Pending};
 use crate::options::{FileOptions, Housekeeping};
 
@@ -22,6 +26,7 @@ pub(crate) struct LogSubject {
     options: FileOptions,
     log: RefCell<Option<Log>>,
     answered: RefCell<Vec<usize>>,
+    is_hurried: Cell<bool>,
 }
 
 /// How the log of a history is opened.
@@ -48,6 +53,7 @@ impl LogSubject {
             options,
             log: RefCell::new(None),
             answered: RefCell::default(),
+            is_hurried: Cell::default(),
         };
         subject.open_again()?;
         Ok(subject)
@@ -66,6 +72,7 @@ impl LogSubject {
             options,
             log: RefCell::new(Some(log)),
             answered: RefCell::default(),
+            is_hurried: Cell::default(),
         })
     }
 
@@ -104,6 +111,27 @@ impl LogSubject {
         })
     }
 
+    /// Whether the next call is made by who must not wait.
+    fn is_hurried(&self) -> bool {
+        self.is_hurried.replace(!self.is_hurried.get())
+    }
+
+    fn ask<T>(&self, mut ask: impl FnMut(&Log, Patience) -> error::Result<T>) -> Result<T> {
+        let log = self.log();
+        match self.is_hurried() {
+            true => log.ask_hurriedly(|patience| ask(&log, patience)),
+            false => log.ask(|| ask(&log, Patience::Wait)),
+        }
+    }
+
+    fn begin_append(&self, batches: &[Batch<u64>]) -> Result<Pending> {
+        let log = self.log();
+        match self.is_hurried() {
+            true => log.begin_hurried_append(batches),
+            false => log.begin_append(batches.to_vec()),
+        }
+    }
+
     fn reopen(&self) -> Result<()> {
         let log = self.log.borrow_mut().take();
         let closed = log.map_or(Ok(()), |log| log.close());
@@ -114,8 +142,7 @@ impl LogSubject {
 
 impl Subject for LogSubject {
     fn append_together(&self, batches: &[Batch<u64>]) -> Vec<Result<Receipt<u64>>> {
-        let log = self.log();
-        let begin = |batch: &Batch<u64>| log.begin_append(vec![batch.clone()]);
+        let begin = |batch| self.begin_append(std::slice::from_ref(batch));
         let begun: Vec<_> = batches.iter().map(begin).collect();
         // The last one waits first, so that whoever rests on what is under way cannot rely on others to wait for it.
         let waited = begun.into_iter().rev().map(|pending| {
@@ -130,13 +157,13 @@ impl Subject for LogSubject {
         receipts
     }
     fn append_many(&self, batches: Vec<Batch<u64>>) -> Result<Vec<Receipt<u64>>> {
-        self.log().append_many(batches)
+        self.begin_append(&batches)?.wait()
     }
     fn read(&self, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Page<u64>> {
-        self.log().read(stream, options)
+        self.ask(|log, patience| log.read_with(stream, options, patience))
     }
     fn stat(&self, stream: &StreamName) -> Result<Stat<u64>> {
-        self.log().stat(stream)
+        self.ask(|log, patience| log.stat_with(stream, patience))
     }
     fn trim(&self, stream: &StreamName, through: u64) -> Result<u64> {
         self.log().trim(stream, through)
@@ -159,13 +186,13 @@ impl Subject for LogSubject {
         self.log().annotate(stream, id, &changes)
     }
     fn list(&self) -> Result<Vec<StreamName>> {
-        self.log().list(None, ALL)
+        self.ask(|log, patience| log.list_with(None, ALL, patience))
     }
     fn rename(&self, from: &StreamName, to: &StreamName) -> Result<()> {
         self.log().rename(from, to)
     }
     fn load_checkpoint(&self, stream: &StreamName, name: &str) -> Result<Option<Checkpoint>> {
-        self.log().load_checkpoint(stream, name)
+        self.ask(|log, patience| log.load_checkpoint_with(stream, name, patience))
     }
     fn save_checkpoint(
         &self,
@@ -180,7 +207,7 @@ impl Subject for LogSubject {
         self.log().delete_checkpoint(stream, name, expected)
     }
     fn list_checkpoints(&self, stream: &StreamName) -> Result<Vec<String>> {
-        self.log().list_checkpoints(stream, None, ALL)
+        self.ask(|log, patience| log.list_checkpoints_with(stream, None, ALL, patience))
     }
     fn maintain(&self, care: Care) -> Result<()> {
         match care {

@@ -86,6 +86,15 @@ impl Log {
         })
     }
 
+    /// As [`begin_append`](Log::begin_append), by who must not wait: as the store does.
+    #[cfg(test)]
+    pub(crate) fn begin_hurried_append(&self, batches: &[Batch<u64>]) -> Result<Pending> {
+        Ok(Pending {
+            shared: Arc::clone(&self.shared),
+            decided: self.ask_hurriedly(|patience| self.decide(batches, patience))?,
+        })
+    }
+
     /// Decides about batches, which are one commit.
     pub(crate) fn decide(
         &self,

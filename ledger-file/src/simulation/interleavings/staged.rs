@@ -7,15 +7,28 @@ pub(super) const SEGMENT_KIB: usize = 5;
 
 /// So that a segment is more than the stage holds, and some entries are too long for it.
 pub(super) fn staged() -> World {
+    staged_as(Durability::Process)
+}
+
+/// The same when the log is told to sync now and then. Nobody keeps house here, so that somebody has to.
+fn synced_at_intervals() -> World {
+    staged_as(Durability::Interval(Duration::from_secs(1)))
+}
+
+fn staged_as(durability: Durability) -> World {
     let options = options()
-        .with_durability(Durability::Process)
+        .with_durability(durability)
         .with_segment_bytes_max((SEGMENT_KIB as u64) << 10);
     World::with(options)
 }
 
 /// Shares no flushes, but the stage, which is emptied when it is full, and for what does not fit into it.
 fn appenders_and_all_who_read() {
-    staged().run(vec![
+    appenders_and_all_who_read_of(staged());
+}
+
+fn appenders_and_all_who_read_of(world: World) {
+    world.run(vec![
         appender(&["a1", "a2", "a3"], 900),
         appender(&["b1", "b2"], 1_500),
         part(|world| world.read_on(3)),
@@ -24,8 +37,8 @@ fn appenders_and_all_who_read() {
 }
 
 /// What was answered before somebody had all of it synced survives a power cut behind that.
-fn appenders_and_who_syncs() {
-    staged().run(vec![
+fn appenders_and_who_syncs(world: World) {
+    world.run(vec![
         appender(&["a1", "a2"], 900),
         appender(&["b1", "b2", "b3"], 1_500),
         part(|world| {
@@ -37,6 +50,7 @@ fn appenders_and_who_syncs() {
                 assert!(answered.iter().all(is_left), "{answered:?}, {left:?}");
             }
         }),
+        other_reader(2),
     ]);
 }
 
@@ -74,11 +88,13 @@ fn the_next_writer_and_who_reads() {
 #[test]
 fn who_reads_sees_what_was_staged_and_all_that_was_answered() {
     play(appenders_and_all_who_read);
+    play(|| appenders_and_all_who_read_of(staged().hurried()));
 }
 
 #[test]
 fn a_sync_covers_all_that_was_answered_before() {
-    play(appenders_and_who_syncs);
+    play(|| appenders_and_who_syncs(staged()));
+    play(|| appenders_and_who_syncs(synced_at_intervals()));
 }
 
 #[test]

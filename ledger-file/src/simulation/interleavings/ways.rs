@@ -4,10 +4,10 @@ use std::array;
 use std::iter::Cycle;
 use std::ops::ControlFlow;
 
-use ledger_core::{Filter, ReadOptions, Result, StreamName};
+use ledger_core::{Filter, Page, ReadOptions, Result, StreamName};
 
-use super::{ORDER_KEY, STREAM, Seen};
-use crate::log::Log;
+use super::{ORDER_KEY, STREAM, Seen, hurried};
+use crate::log::{Log, RecordRef};
 
 fn seen(id: u64, payload: &[u8]) -> Seen {
     (id, String::from_utf8_lossy(payload).trim_end().to_owned())
@@ -20,9 +20,18 @@ pub(super) enum Way {
     Backwards,
     OfOrderKey,
     Scan,
+    HurriedPage,
+    HurriedScan,
 }
 
-const WAYS: [Way; 4] = [Way::Page, Way::Backwards, Way::OfOrderKey, Way::Scan];
+const WAYS: [Way; 6] = [
+    Way::Page,
+    Way::HurriedScan,
+    Way::Backwards,
+    Way::HurriedPage,
+    Way::OfOrderKey,
+    Way::Scan,
+];
 
 pub(super) type Ways = Cycle<array::IntoIter<Way, { WAYS.len() }>>;
 
@@ -39,11 +48,14 @@ impl Way {
     pub(super) fn entries_of(self, stream: &str, log: &Log) -> Result<Vec<Seen>> {
         let (stream, all) = (stream.into(), ReadOptions::new().limit(1_000));
         let of_key = || Filter::new().order_key(ORDER_KEY);
+        let page = |options| Ok(entries(log.read(&stream, &options)?));
         let mut entries = match self {
-            Self::Page => page(log, &stream, &all)?,
-            Self::Backwards => page(log, &stream, &all.descending())?,
-            Self::OfOrderKey => page(log, &stream, &all.filter(of_key()))?,
+            Self::Page => page(all)?,
+            Self::Backwards => page(all.descending())?,
+            Self::OfOrderKey => page(all.filter(of_key()))?,
             Self::Scan => scan(log, &stream)?,
+            Self::HurriedPage => entries(hurried::read(log, &stream, &all)?),
+            Self::HurriedScan => scan_hurriedly(log, &stream)?,
         };
         if let Self::Backwards = self {
             entries.reverse();
@@ -52,20 +64,27 @@ impl Way {
     }
 }
 
-fn page(log: &Log, stream: &StreamName, options: &ReadOptions<u64>) -> Result<Vec<Seen>> {
-    let page = log.read(stream, options)?;
+fn entries(page: Page<u64>) -> Vec<Seen> {
     let entries = page.entries.iter();
-    Ok(entries
+    entries
         .map(|entry| seen(entry.id, &entry.value.bytes))
-        .collect())
+        .collect()
 }
 
 fn scan(log: &Log, stream: &StreamName) -> Result<Vec<Seen>> {
     let mut entries = Vec::new();
-    log.scan(stream, 0, |record| {
-        let payload = record.payload().expect("it is whole");
-        entries.push(seen(record.id(), &payload));
-        ControlFlow::Continue(())
-    })?;
+    log.scan(stream, 0, |record| note(record, &mut entries))?;
     Ok(entries)
+}
+
+fn scan_hurriedly(log: &Log, stream: &StreamName) -> Result<Vec<Seen>> {
+    let mut entries = Vec::new();
+    hurried::scan(log, stream, |record| note(record, &mut entries))?;
+    Ok(entries)
+}
+
+fn note(record: RecordRef<'_>, entries: &mut Vec<Seen>) -> ControlFlow<()> {
+    let payload = record.payload().expect("it is whole");
+    entries.push(seen(record.id(), &payload));
+    ControlFlow::Continue(())
 }
