@@ -13,6 +13,7 @@
 mod calls;
 mod checkpoints;
 mod closing;
+mod continuity;
 mod followers;
 mod keeper;
 #[cfg(test)]

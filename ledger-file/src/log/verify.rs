@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::continuity::Continuity;
 use super::open::follower;
 use super::open::recovery::{FIRST_FRAME, Source};
 use super::read::picture::{Part, Picture};
@@ -49,13 +50,14 @@ impl Shared {
     /// Reads all that is in the segment files, and all indexes.
     pub(super) fn verify(&self) -> Result<Verified> {
         let (picture, ends) = self.picture_with_ends();
-        let mut verified = Verified::default();
+        let (mut verified, mut continuity) = (Verified::default(), Continuity::default());
         for (part, end) in picture.parts().iter().zip(ends) {
-            verify_part(part, end, &mut verified)?;
+            verify_part(part, end, &mut verified, &mut continuity)?;
         }
         for index in picture.merged() {
             index.verify()?;
         }
+        continuity.check(self, &picture)?;
         Ok(verified)
     }
 
@@ -133,19 +135,24 @@ impl Shared {
 }
 
 /// Reads the frames of a segment up to `end`, and its indexes.
-fn verify_part(part: &Part, end: u32, verified: &mut Verified) -> Result<()> {
+fn verify_part(
+    part: &Part,
+    end: u32,
+    verified: &mut Verified,
+    continuity: &mut Continuity,
+) -> Result<()> {
     let source = Source {
         len: end.into(),
         ..Source::of(&part.segment)?
     };
     let found = source.frames(FIRST_FRAME, |frame| {
         verified.frames += 1;
+        let at = frame.position();
+        let damage = |malformed| part.segment.damage(at.offset(), malformed);
         for record in frame.records() {
-            let record = record.map_err(|malformed| {
-                let at = frame.position().offset();
-                part.segment.damage(at, malformed)
-            })?;
-            if let (_, Record::Append(append)) = record {
+            let (_, record) = record.map_err(damage)?;
+            continuity.note(at, &record).map_err(damage)?;
+            if let Record::Append(append) = record {
                 verified.entries += u64::from(append.count);
             }
         }

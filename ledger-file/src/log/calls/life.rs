@@ -163,9 +163,10 @@ impl Log {
         self.ask(|| self.shared.compact())
     }
 
-    /// Reads everything that is in the files, and checks it.
+    /// Reads everything that is in the files, and checks it: every byte by its checksum, and that in each stream every entry
+    /// follows the one before it, so that nothing is missing but what was trimmed.
     ///
-    /// An index that is damaged is made anew from the log.
+    /// An index that is damaged is made anew from the log. Takes some 20 bytes of memory for each stream.
     ///
     /// # Errors
     /// [`Corrupt`](ledger_core::Error::Corrupt): what is damaged, and where.

@@ -61,7 +61,7 @@ impl Turn<'_> {
 // Encoding.
 impl Turn<'_> {
     /// Writes a frame: `encode` writes its records, and notes them in the index. There must be [room](Turn::make_room).
-    pub(super) fn encode<T>(
+    pub(in crate::log) fn encode<T>(
         &mut self,
         now: Timestamp,
         encode: impl FnOnce(&mut FrameWriter<'_>, &mut Notes<'_>, &Scratch) -> T,
