@@ -9,7 +9,9 @@ mod carried;
 mod closing;
 mod deciding;
 mod expiry;
+
 mod hurried;
+mod indexes;
 mod late_file;
 mod other_process;
 mod renaming;
