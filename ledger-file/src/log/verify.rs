@@ -1,5 +1,6 @@
 //! Reading everything, and telling how much there is.
 
+use std::cmp;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -49,7 +50,7 @@ pub struct LogStats {
 impl Shared {
     /// Reads all that is in the segment files, and all indexes.
     pub(super) fn verify(&self) -> Result<Verified> {
-        let (picture, ends) = self.picture_with_ends();
+        let (picture, ends) = self.picture_with_ends()?;
         let (mut verified, mut continuity) = (Verified::default(), Continuity::default());
         for (part, end) in picture.parts().iter().zip(ends) {
             verify_part(part, end, &mut verified, &mut continuity)?;
@@ -61,45 +62,49 @@ impl Shared {
         Ok(verified)
     }
 
-    /// All segments, and where the frames of each end by now: to read them takes long, and they may go meanwhile.
-    fn picture_with_ends(&self) -> (Arc<Picture>, Vec<u32>) {
+    /// All segments, and where the frames of each end: to read them takes long, and they may go meanwhile.
+    fn picture_with_ends(&self) -> Result<(Arc<Picture>, Vec<u32>)> {
         let _unfollowed = self.follower.as_ref().map(follower::lock);
+        // Looked at first, so that whatever lies before it is in the picture, and known to be full if it is not the last.
+        let flushed = Position::from_u64(self.flushed.load(Ordering::Acquire));
         let picture = Arc::clone(&self.scene().picture);
-        let ends = picture
-            .parts()
-            .iter()
-            .map(|part| self.end_of(part))
-            .collect();
-        (picture, ends)
+        let parts = picture.parts().iter();
+        let ends: Result<_> = parts.map(|part| self.end_of(part, flushed)).collect();
+        Ok((Arc::clone(&picture), ends?))
     }
 
-    /// Where the frames of a segment that are in its file end.
-    fn end_of(&self, part: &Part) -> u32 {
+    /// Where the frames of a segment end that are in its file, and lie before `flushed` if they are those of the last one.
+    fn end_of(&self, part: &Part, flushed: Position) -> Result<u32> {
+        match part.segment.number().cmp(&flushed.segment()) {
+            cmp::Ordering::Less => match self.full_end(part) {
+                Some(end) => Ok(end),
+                // It was rewritten just now, and its file has nothing behind its frames.
+                None => part.segment.file_end(),
+            },
+            cmp::Ordering::Equal => Ok(self.full_end(part).unwrap_or(flushed.offset())),
+            cmp::Ordering::Greater => Ok(FIRST_FRAME),
+        }
+    }
+
+    /// Where a full segment ends.
+    fn full_end(&self, part: &Part) -> Option<u32> {
         let number = part.segment.number();
         let waiting = || {
             let keeper = self.keeper();
             let mut waiting = keeper.sealed.iter();
             waiting.find(|sealed| sealed.number == number).copied()
         };
-        let full = part.segment.full_bytes();
-        full.or_else(|| Some(waiting()?.bytes))
+        let full = || part.segment.full_bytes();
+        full()
+            .or_else(|| Some(waiting()?.bytes))
             .or_else(|| self.sealed_meta(part)?.sealed_bytes)
-            // One that is neither is the last or the next.
-            .unwrap_or_else(|| self.flushed_of(number))
-    }
-
-    /// Where the frames of the last segment that are in its file end, or of the next one, which has none yet.
-    fn flushed_of(&self, number: u32) -> u32 {
-        let flushed = Position::from_u64(self.flushed.load(Ordering::Acquire));
-        match flushed.segment() == number {
-            true => flushed.offset(),
-            false => FIRST_FRAME,
-        }
+            // It may have waited at first, and have been rewritten since.
+            .or_else(full)
     }
 
     /// Tells how much there is.
-    pub(super) fn stats(&self) -> LogStats {
-        let (picture, ends) = self.picture_with_ends();
+    pub(super) fn stats(&self) -> Result<LogStats> {
+        let (picture, ends) = self.picture_with_ends()?;
         let mut stats = LogStats {
             streams: match self.writer.lock() {
                 Ok(writer) => writer.streams,
@@ -130,7 +135,7 @@ impl Shared {
             stats.indexes += 1;
             stats.index_memory_bytes += index.heap_bytes() as u64;
         }
-        stats
+        Ok(stats)
     }
 }
 

@@ -178,10 +178,10 @@ impl Log {
     /// Tells how much there is.
     ///
     /// # Errors
-    /// [`Closed`](ledger_core::Error::Closed).
+    /// [`Closed`](ledger_core::Error::Closed), and those of the files.
     pub fn stats(&self) -> Result<LogStats> {
         self.answer(self.shared.check_open())?;
-        Ok(self.shared.stats())
+        self.ask(|| self.shared.stats())
     }
 
     /// Finishes what was begun, and closes. Every later call answers [`Closed`](ledger_core::Error::Closed), and so does one

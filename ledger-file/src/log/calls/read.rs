@@ -63,7 +63,8 @@ impl Log {
     /// Shows `each` the entries of a stream behind the id `after` (0: all), as of one moment, until it says to stop.
     /// Answers the last id that was shown.
     ///
-    /// Expired entries are passed over, and marks are not applied.
+    /// Expired entries are passed over, and marks are not applied. If an index turns out to be damaged on the way, it is made
+    /// anew, and what was trimmed meanwhile is passed over, too.
     ///
     /// # Errors
     /// Those of the files.

@@ -35,7 +35,11 @@ impl World {
             file.flip(thread_rng().gen_range(0..8 * file.len()));
         }
         self.disk.set_state(state);
-        self.of_writer().expect("it can be opened again")
+        let damaged = Self {
+            has_damaged_indexes: true,
+            ..self
+        };
+        damaged.of_writer().expect("it can be opened again")
     }
 }
 
