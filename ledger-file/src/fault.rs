@@ -14,6 +14,8 @@ pub(crate) enum Mistake {
     VisibleBeforeDurable,
     /// A stream is remembered as it was before what was written while somebody looked it up.
     OldStateRemembered,
+    /// Whoever verifies looks at the end of the log after each segment, and not before all of them.
+    EndLookedAtLater,
     /// A stream that two look up at once is remembered twice.
     TwoSlots,
     /// Nobody wakes those who sleep until a group is over.

@@ -359,6 +359,17 @@ fn appenders_who_roll_and_a_reader(world: World) {
         appender(&["b1", "b2"], 600),
         part(|world| world.read_on(3)),
         part(|world| world.log.tidy().expect("tidying works")),
+    ]);
+}
+
+/// Each append goes on in the next segment, so that what is missing of the one before shows.
+fn who_rolls_and_verifies() {
+    World::new().run(vec![
+        part(|world| {
+            for name in ["1", "2", "3"] {
+                world.try_append_only(name, 600).expect("nothing fails");
+            }
+        }),
         verifier(),
     ]);
 }
@@ -491,6 +502,16 @@ fn a_log_goes_on_in_new_segments_under_its_readers() {
     play(|| appenders_who_roll_and_a_reader(World::new()));
     play(|| appenders_who_roll_and_a_reader(World::new().hurried()));
     play(|| appenders_who_roll_and_a_reader(World::new().opened_again().hurried()));
+}
+
+#[test]
+fn a_log_is_whole_while_it_goes_on_in_new_segments() {
+    play(who_rolls_and_verifies);
+}
+
+#[test]
+fn an_end_that_is_looked_at_later_is_found() {
+    assert_found(Mistake::EndLookedAtLater, who_rolls_and_verifies);
 }
 
 #[test]
