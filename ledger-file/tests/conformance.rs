@@ -45,11 +45,12 @@ harness!(process, Process, |setup| options(
     setup,
     Durability::Process
 ));
-// So small that most cases fill several segments, and look things up in index files.
+// So small that most cases fill several segments, look things up in index files, and forget streams.
 harness!(small_segments, SmallSegments, |setup| {
     options(setup, Durability::Interval(Duration::from_millis(5)))
         .with_segment_bytes_max(4 << 10)
         .with_stage_bytes(4 << 10)
+        .with_stream_cache_bytes(8 << 10)
 });
 // The same, with everything compressed that can be.
 harness!(packed_segments, PackedSegments, |setup| {
