@@ -20,7 +20,7 @@ fn with_much_to_carry(world: World, scale: usize) -> World {
     world.log.append(append_kept).expect("nothing fails");
     set_tag(&world.log, 0).expect("it is there");
     annotate(&world.log, 0).expect("it is there");
-    count_up(&world.log, 0).expect("nobody else does");
+    count_up(&world.log).expect("nobody else does");
     let names = ["1", "2", "3"];
     names
         .iter()
@@ -37,12 +37,12 @@ fn annotate(log: &Log, number: u64) -> Result<()> {
     log.annotate(&KEPT.into(), 1, &changes)
 }
 
-/// Saves the number behind the one that is saved, unless another was faster.
-fn count_up(log: &Log, from: u64) -> Result<u64> {
+/// Saves the number behind the one that is saved, or the first, unless another was faster.
+fn count_up(log: &Log) -> Result<u64> {
     let before = checkpoint(log);
     let next = before
         .as_ref()
-        .map_or(from, |before| number(&before.value) + 1);
+        .map_or(0, |before| number(&before.value) + 1);
     let expected = before.map(|before| before.revision);
     log.save_checkpoint(
         &KEPT.into(),
@@ -129,7 +129,7 @@ fn counter() -> Box<dyn FnOnce(&World) + Send> {
     part(|world| {
         for _ in 0..CHANGES {
             let saved = loop {
-                match count_up(&world.log, 0) {
+                match count_up(&world.log) {
                     Err(Error::CheckpointConflict { .. }) => {}
                     saved => break saved.expect("nothing fails"),
                 }
