@@ -70,8 +70,9 @@ impl Shared {
         let flushed = self.flushed_now();
         let picture = Arc::clone(&self.scene().picture);
         let parts = picture.parts().iter();
-        let ends: Result<_> = parts.map(|part| self.end_of(part, flushed)).collect();
-        Ok((Arc::clone(&picture), ends?))
+        let ends = parts.map(|part| self.end_of(part, flushed));
+        let ends = ends.collect::<Result<_>>()?;
+        Ok((picture, ends))
     }
 
     /// Where the frames of a segment end that are in its file, and lie before `flushed` if they are those of the last one.

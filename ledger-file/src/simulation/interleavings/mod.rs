@@ -9,7 +9,6 @@ mod carried;
 mod closing;
 mod deciding;
 mod expiry;
-
 mod hurried;
 mod indexes;
 mod late_file;
